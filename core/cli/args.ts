@@ -1,0 +1,189 @@
+// Thread: main
+// Command-line arguments → one typed command, or a one-line UsageError.
+
+import { parseArgs } from "@std/cli/parse-args";
+import { nearest, quote } from "../manifest/text.ts";
+
+/** Arguments that mean nothing; the CLI prints the message and exits with status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+export type LogLevel = "debug" | "info" | "warning" | "error";
+
+/** What every command gets. */
+export interface GlobalArgs {
+  readonly logLevel: LogLevel;
+  /** Results, and for `run` the log, as JSON lines. */
+  readonly json: boolean;
+  /** False for --no-color; NO_COLOR and pipes are output.ts's business. */
+  readonly color: boolean;
+}
+
+export type Command =
+  | {
+    readonly command: "run";
+    /** Undefined: ./vm.json, or the built-in default where there is none. */
+    readonly manifest: string | undefined;
+    /** Overrides `boot.script`. */
+    readonly script: string | undefined;
+  }
+  | { readonly command: "init"; readonly dir: string; readonly force: boolean }
+  | { readonly command: "check"; readonly manifest: string | undefined }
+  | { readonly command: "doctor" }
+  | { readonly command: "schema" }
+  | { readonly command: "help" }
+  | { readonly command: "version" };
+
+export type CliArgs = GlobalArgs & Command;
+
+/** The arguments of one command. */
+export type ArgsOf<Name extends Command["command"]> =
+  & GlobalArgs
+  & Extract<Command, { readonly command: Name }>;
+
+/** What each command takes: the name of its one operand, and its own options. */
+const COMMANDS: Readonly<
+  Record<string, { operand?: string; options: readonly string[] }>
+> = {
+  run: { operand: "manifest", options: ["script"] },
+  init: { operand: "directory", options: ["force"] },
+  check: { operand: "manifest", options: [] },
+  doctor: { options: [] },
+  schema: { options: [] },
+};
+const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
+const FLAGS = ["help", "version", "json", "color", "force"];
+const VALUES = ["log-level", "script"];
+const GLOBAL = ["help", "version", "json", "no-color", "log-level"];
+
+interface ParsedFlags extends Readonly<Record<string, unknown>> {
+  readonly _: readonly string[];
+}
+
+/** Parses `Deno.args`. Without a command, `run` is meant. */
+export function parseCliArgs(argv: readonly string[]): CliArgs {
+  const flags = parseFlags(argv);
+  const global: GlobalArgs = {
+    logLevel: logLevel(flags["log-level"]),
+    json: flags.json === true,
+    color: flags.color === true,
+  };
+  if (flags.help === true) return { ...global, command: "help" };
+  if (flags.version === true) return { ...global, command: "version" };
+  const { name, operands } = splitCommand(flags._);
+  const operand = onlyOperand(name, operands);
+  checkOptions(name, flags);
+  const script = flags.script as string | undefined;
+  switch (name) {
+    case "run":
+      return { ...global, command: name, manifest: operand, script };
+    case "check":
+      return { ...global, command: name, manifest: operand };
+    case "init":
+      return {
+        ...global,
+        command: name,
+        dir: operand ?? ".",
+        force: flags.force === true,
+      };
+    default:
+      return { ...global, command: name as "doctor" | "schema" };
+  }
+}
+
+function parseFlags(argv: readonly string[]): ParsedFlags {
+  // The package carries no types.
+  const parse: (args: string[], options: unknown) => ParsedFlags = parseArgs;
+  for (const arg of argv) {
+    if (arg === "--") break;
+    // The parser would take any value but "false" for true.
+    const flag = /^(--(?:no-)?([a-z]+))=/.exec(arg);
+    if (flag !== null && FLAGS.includes(flag[2]!)) {
+      throw new UsageError(`${flag[1]} takes no value; write it alone`);
+    }
+  }
+  const flags = parse([...argv], {
+    boolean: FLAGS,
+    string: [...VALUES, "_"],
+    negatable: ["color"],
+    default: { color: true },
+    alias: { h: "help", V: "version" },
+    unknown: (arg: string, key?: string) => {
+      if (key !== undefined) throw unknownOption(arg);
+    },
+  });
+  for (const name of VALUES) {
+    if (flags[name] === "") {
+      throw new UsageError(`--${name} needs a value; see paddock --help`);
+    }
+  }
+  return flags;
+}
+
+function unknownOption(arg: string): UsageError {
+  const name = arg.replace(/=.*$/s, "");
+  const meant = nearest(
+    name.replace(/^-+/, ""),
+    [...GLOBAL, ...Object.values(COMMANDS).flatMap(({ options }) => options)],
+  );
+  const remedy = meant === undefined
+    ? "see paddock --help"
+    : `did you mean --${meant}?`;
+  return new UsageError(`Unknown option ${quote(name)}; ${remedy}`);
+}
+
+function logLevel(value: unknown): LogLevel {
+  if (value === undefined) return "info";
+  const level = LOG_LEVELS.find((level) => level === value);
+  if (level !== undefined) return level;
+  throw new UsageError(
+    `--log-level must be ${LOG_LEVELS.join(", ")}, not ${quote(value)}`,
+  );
+}
+
+/** A first word that looks like a file is a manifest to run. */
+function splitCommand(
+  words: readonly string[],
+): { name: string; operands: readonly string[] } {
+  const [first, ...rest] = words;
+  if (first === undefined) return { name: "run", operands: [] };
+  if (Object.hasOwn(COMMANDS, first)) return { name: first, operands: rest };
+  if (/[./]/.test(first)) return { name: "run", operands: words };
+  const meant = nearest(first, Object.keys(COMMANDS));
+  const remedy = meant === undefined
+    ? `the commands are ${Object.keys(COMMANDS).join(", ")}`
+    : `did you mean ${meant}?`;
+  throw new UsageError(`Unknown command ${quote(first)}; ${remedy}`);
+}
+
+function onlyOperand(
+  name: string,
+  operands: readonly string[],
+): string | undefined {
+  const { operand } = COMMANDS[name]!;
+  const extra = operands[operand === undefined ? 0 : 1];
+  if (extra !== undefined) {
+    const takes = operand === undefined ? "no operand" : `one ${operand}`;
+    throw new UsageError(`${name} takes ${takes}; remove ${quote(extra)}`);
+  }
+  if (operands[0] === "") {
+    throw new UsageError(`${name} was given an empty name; name a ${operand}`);
+  }
+  return operands[0];
+}
+
+/** Options of another command are refused, not ignored. */
+function checkOptions(name: string, flags: ParsedFlags): void {
+  for (const [owner, { options }] of Object.entries(COMMANDS)) {
+    if (owner === name) continue;
+    for (const option of options) {
+      const given = flags[option] !== undefined && flags[option] !== false;
+      if (given) {
+        throw new UsageError(
+          `--${option} belongs to ${owner}, not to ${name}; remove it`,
+        );
+      }
+    }
+  }
+}

@@ -1,0 +1,66 @@
+// Thread: main
+// `paddock --help` and `paddock --version`.
+
+import config from "../../deno.json" with { type: "json" };
+import { printLine } from "./output.ts";
+
+/** The version that deno.json gives. */
+export const VERSION: string = config.version;
+
+/** Fits 80 columns. */
+export const HELP =
+  `Paddock ${VERSION}: virtual machines on KVM, with devices in TypeScript
+
+Usage
+  paddock [run] [manifest]      Start a machine and connect the terminal to it
+  paddock init [directory]      Write vm.json, and its schema for your editor
+  paddock check [manifest]      Check a manifest and its files; start nothing
+  paddock doctor                Say whether this host can run machines
+  paddock schema                Print the manifest's JSON Schema
+
+  The manifest is vm.json unless you name one. Where there is none, run and
+  check take the one that init would write: Debian's kernel, one CPU, 512M, a
+  console, a 64M disk and a random number generator.
+
+Options
+      --script FILE             run: a shell script that the guest runs before
+                                it powers off; overrides boot.script
+      --force                   init: overwrite files that exist
+      --json                    Results as JSON; for run, the log as JSON lines
+      --log-level LEVEL         debug, info (default), warning or error
+      --no-color                No colour; so does the variable NO_COLOR
+  -h, --help                    This page
+  -V, --version                 The version
+
+In a machine
+  Ctrl-A x                      Power it off at once
+  Ctrl-A Ctrl-A                 Send Ctrl-A to it
+
+Examples
+  paddock                       Boot Debian's kernel into a shell
+  paddock init web && paddock web/vm.json
+  paddock run --script tests.sh ci.json
+  paddock check --json vm.json
+
+Exit status
+    0  The guest powered off, or you pressed Ctrl-A x
+    1  Paddock or the host failed
+    2  The manifest or the arguments are wrong
+    3  The guest rebooted
+    4  The guest's CPU shut down (triple fault)
+    5  KVM reported an internal error
+    6  The guest's kernel panicked
+  130  Interrupted (Ctrl-C)
+  143  Terminated (SIGTERM)`;
+
+/** Prints the help page. */
+export function help(): Promise<number> {
+  printLine(HELP);
+  return Promise.resolve(0);
+}
+
+/** Prints the version. */
+export function version(): Promise<number> {
+  printLine(`paddock ${VERSION}`);
+  return Promise.resolve(0);
+}

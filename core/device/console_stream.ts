@@ -1,0 +1,66 @@
+// Thread: main
+// The console device's port as two streams and a size.
+import { ByteChannel } from "../bus/byte_channel.ts";
+
+/** Input that the guest has not taken yet, above which `writable` waits. */
+const WINDOW = 64 * 1024;
+
+type FromConsole =
+  | { readonly type: "output"; readonly bytes: Uint8Array }
+  | { readonly type: "taken"; readonly length: number };
+
+export class ConsoleStream {
+  readonly #port: MessagePort;
+  readonly #output: ByteChannel;
+  #inFlight = 0;
+  #room: (() => void) | null = null;
+  #closed = false;
+  /** Bytes to the guest's hvc0. */
+  readonly writable: WritableStream<Uint8Array>;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+    this.#output = new ByteChannel((length) =>
+      port.postMessage({ type: "taken", length })
+    );
+    port.onmessage = ({ data }: MessageEvent<FromConsole>) => {
+      if (data.type === "output") this.#output.push(data.bytes);
+      else this.#taken(data.length);
+    };
+    this.writable = new WritableStream({ write: (bytes) => this.#send(bytes) });
+  }
+
+  /** Bytes from the guest's hvc0. */
+  get readable(): ReadableStream<Uint8Array> {
+    return this.#output.readable;
+  }
+
+  async #send(bytes: Uint8Array): Promise<void> {
+    if (this.#closed) return;
+    this.#inFlight += bytes.length;
+    this.#port.postMessage({ type: "input", bytes: bytes.slice() });
+    if (this.#inFlight < WINDOW) return;
+    await new Promise<void>((resolve) => this.#room = resolve);
+  }
+
+  #taken(length: number): void {
+    this.#inFlight -= length;
+    if (this.#inFlight >= WINDOW) return;
+    this.#room?.();
+    this.#room = null;
+  }
+
+  /** Tells the guest its terminal's size, in characters. */
+  resize(columns: number, rows: number): void {
+    if (!this.#closed) {
+      this.#port.postMessage({ type: "resize", columns, rows });
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#output.close();
+    this.#room?.();
+    this.#port.close();
+  }
+}

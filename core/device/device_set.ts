@@ -1,0 +1,123 @@
+// Thread: main
+// The devices of one VM: their disks, hosts and register files, and what happens when one fails.
+import type { Region } from "../bus/address_space.ts";
+import type { DeviceError } from "../errors.ts";
+import type { DeviceConfig } from "../manifest/config.ts";
+import type { SharedRam } from "../memory/guest_memory.ts";
+import { VIRTIO_MMIO_BASE, VIRTIO_MMIO_STRIDE } from "../memory/layout.ts";
+import {
+  DEVICE_NEEDS_RESET,
+  DRIVER_OK,
+  VIRTIO_MMIO_INT_CONFIG,
+} from "../virtio/constants.ts";
+import { INTERRUPT_STATUS, STATUS, wordsOf } from "../virtio/device_page.ts";
+import { MmioTransport } from "../virtio/mmio_transport.ts";
+import { DeviceHost } from "./host.ts";
+import { HostDisk } from "./host_disk.ts";
+import type { Interrupts } from "./interrupts.ts";
+
+/** What devices have to say to whoever holds the VM. */
+export interface DeviceEvents {
+  /** The guest's driver broke the specification; told once a kind and device. */
+  onDriverError(device: string, section: string, message: string): void;
+  onFault(error: DeviceError): void;
+  onLog(device: string, message: string): void;
+}
+
+/** Kinds of violations kept a device; a guest could make up as many as it likes. */
+const MAX_REPORTS = 100;
+
+export class DeviceSet {
+  readonly hosts: readonly DeviceHost[];
+  /** The holder's end of each device's port, by name; the latest one, for a device may start again. */
+  readonly ports = new Map<string, MessagePort>();
+  readonly regions: readonly Region[];
+  readonly #disks: readonly (HostDisk | undefined)[];
+  readonly #interrupts: Interrupts;
+  readonly #events: DeviceEvents;
+
+  /** Opens and locks the disks; throws a ManifestError when one cannot be had. */
+  constructor(
+    configs: readonly DeviceConfig[],
+    ram: SharedRam,
+    interrupts: Interrupts,
+    events: DeviceEvents,
+    disks: readonly (HostDisk | undefined)[],
+  ) {
+    this.#disks = disks;
+    this.#interrupts = interrupts;
+    this.#events = events;
+    this.hosts = configs.map((config) => this.#createHost(config, ram));
+    this.regions = this.hosts.map((host) => this.#createRegion(host));
+  }
+
+  #createHost(config: DeviceConfig, ram: SharedRam): DeviceHost {
+    const { name, index, module, options, permissions } = config;
+    return new DeviceHost({
+      name,
+      index,
+      module,
+      options,
+      grants: permissions,
+      ram,
+      irqPage: this.#interrupts.page,
+      openPort: () => this.#openPort(name),
+      punchHole: (offset, length) =>
+        this.#disks[index]?.punchHole(offset, length) ?? false,
+      onDriverError: (section, message) => {
+        this.#events.onDriverError(name, section, message);
+        this.#needsReset(index);
+      },
+      onFault: (error) => {
+        this.#events.onFault(error);
+        this.#needsReset(index);
+      },
+      onLog: (message) => this.#events.onLog(name, message),
+    });
+  }
+
+  #createRegion(host: DeviceHost): Region {
+    const reported = new Set<string>();
+    const transport = new MmioTransport(host, (section, problem) => {
+      // Numbers vary, the kind does not.
+      const kind = problem.replace(/[0-9a-fx_]*[0-9][0-9a-f_]*/g, "#");
+      if (reported.has(kind) || reported.size >= MAX_REPORTS) return;
+      reported.add(kind);
+      const message = `Driver: ${problem} (virtio-v1.3 §${section})`;
+      this.#events.onDriverError(host.name, section, message);
+    });
+    return {
+      name: host.name,
+      base: VIRTIO_MMIO_BASE + host.index * VIRTIO_MMIO_STRIDE,
+      size: VIRTIO_MMIO_STRIDE,
+      target: transport,
+      inline: { kind: "virtio-mmio", device: host.index },
+    };
+  }
+
+  #openPort(name: string): MessagePort {
+    const { port1, port2 } = new MessageChannel();
+    this.ports.get(name)?.close();
+    this.ports.set(name, port1);
+    return port2;
+  }
+
+  /** DEVICE_NEEDS_RESET, with a configuration interrupt once the driver is there to take it (§2.1.2). */
+  #needsReset(index: number): void {
+    const words = wordsOf(this.hosts[index]!.page);
+    const before = Atomics.or(words, STATUS, DEVICE_NEEDS_RESET);
+    if ((before & DRIVER_OK) === 0 || before & DEVICE_NEEDS_RESET) return;
+    Atomics.or(words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_CONFIG);
+    this.#interrupts.signal(index);
+  }
+
+  start(): void {
+    for (const host of this.hosts) host.start();
+  }
+
+  /** In-flight requests are finished and files closed before the disks are let go. */
+  async close(): Promise<void> {
+    await Promise.all(this.hosts.map((host) => host.close()));
+    for (const port of this.ports.values()) port.close();
+  }
+}

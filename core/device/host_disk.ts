@@ -1,0 +1,88 @@
+// Thread: main
+// The disk image of a block device as the core holds it: created, locked, and the only fd that may punch holes.
+import { ManifestError, SysError } from "../errors.ts";
+import type { DiskConfig } from "../manifest/built_in.ts";
+import { Fd } from "../sys/fd.ts";
+import {
+  check,
+  EAGAIN,
+  errno,
+  FALLOC_FL_KEEP_SIZE,
+  FALLOC_FL_PUNCH_HOLE,
+  libc,
+  LOCK_EX,
+  LOCK_NB,
+  LOCK_SH,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+} from "../sys/libc.ts";
+
+export class HostDisk implements Disposable {
+  readonly #fd: Fd;
+  readonly #config: DiskConfig;
+
+  /** Opens and locks the image; `device` is its field, as in "devices[1]". Throws a ManifestError. */
+  constructor(config: DiskConfig, device: string) {
+    this.#config = config;
+    const field = `${device}.${config.field}`;
+    this.#fd = open(config, field);
+    // A writer shuts out all others; readers share. The lock dies with the fd, so with the process too.
+    const lock = (config.writable ? LOCK_EX : LOCK_SH) | LOCK_NB;
+    if (libc.flock(this.#fd.fd, lock) === 0) return;
+    const busy = errno() === EAGAIN;
+    this.#fd.close();
+    throw new ManifestError(
+      field,
+      busy
+        ? `"${config.path}" is in use by another VM; stop that one, or name another image`
+        : `"${config.path}" cannot be locked; move it to a local file system`,
+    );
+  }
+
+  /** Gives the blocks of a range back to the host's file system; false where it cannot. */
+  punchHole(offset: number, length: number): boolean {
+    const sane = Number.isSafeInteger(offset) && Number.isSafeInteger(length);
+    if (!this.#config.writable || !sane || offset < 0 || length <= 0) {
+      return false;
+    }
+    const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    const [at, size] = [BigInt(offset), BigInt(length)];
+    return libc.fallocate(this.#fd.fd, mode, at, size) === 0;
+  }
+
+  close(): void {
+    this.#fd.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function open(config: DiskConfig, field: string): Fd {
+  const { path, writable, createSize } = config;
+  try {
+    if (createSize !== undefined) create(path, createSize);
+    return Fd.open(path, writable ? O_RDWR : O_RDONLY);
+  } catch (cause) {
+    if (!(cause instanceof SysError)) throw cause;
+    throw new ManifestError(
+      field,
+      `${cause.message}; correct the path or the file's mode`,
+      { cause },
+    );
+  }
+}
+
+/** Makes a sparse image unless there is one. */
+function create(path: string, size: number): void {
+  const EEXIST = 17;
+  try {
+    using fd = Fd.open(path, O_RDWR | O_CREAT | O_EXCL, 0o644);
+    check("ftruncate", libc.ftruncate(fd.fd, BigInt(size)));
+  } catch (error) {
+    if (!(error instanceof SysError && error.errno === EEXIST)) throw error;
+  }
+}

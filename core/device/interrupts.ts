@@ -1,0 +1,53 @@
+// Thread: main
+// Interrupt lines: an eventfd and irqfd each, and the irq worker that writes to them for workers without FFI.
+import type { KvmVm } from "../kvm/vm_fd.ts";
+import { COM1_GSI, VIRTIO_GSI_BASE } from "../memory/layout.ts";
+import { EventFd, signalEventFd } from "../sys/fd.ts";
+import { closeIrqPage, createIrqPage } from "./irq_page.ts";
+import type { IrqWorkerInit } from "./irq_worker.ts";
+
+export class Interrupts {
+  readonly page: SharedArrayBuffer = createIrqPage();
+  readonly serial: EventFd;
+  readonly #devices: readonly EventFd[];
+  readonly #closed = Promise.withResolvers<void>();
+  #worker: Worker | null = null;
+
+  constructor(vm: KvmVm, devices: number) {
+    this.serial = new EventFd();
+    this.#devices = Array.from({ length: devices }, () => new EventFd());
+    vm.assignIrqfd(this.serial, COM1_GSI);
+    this.#devices.forEach((fd, i) => vm.assignIrqfd(fd, VIRTIO_GSI_BASE + i));
+  }
+
+  /** Starts the irq worker. Its thread blocks between requests. */
+  start(): void {
+    this.#worker = new Worker(new URL("./irq_worker.ts", import.meta.url), {
+      type: "module",
+      name: "irq",
+    });
+    this.#worker.onmessage = () => this.#closed.resolve();
+    const init: IrqWorkerInit = {
+      page: this.page,
+      eventFds: this.#devices.map(({ fd }) => fd),
+    };
+    this.#worker.postMessage(init);
+  }
+
+  /** An edge on a device's line, from main. */
+  signal(device: number): void {
+    const fd = this.#devices[device];
+    if (fd !== undefined) signalEventFd(fd.fd);
+  }
+
+  /** Call it when no worker requests any more. */
+  async close(): Promise<void> {
+    if (this.#worker !== null) {
+      closeIrqPage(new Int32Array(this.page));
+      await this.#closed.promise;
+      this.#worker.terminate();
+      this.#worker = null;
+    }
+    for (const fd of [this.serial, ...this.#devices]) fd.close();
+  }
+}

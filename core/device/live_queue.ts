@@ -1,0 +1,111 @@
+// Thread: queue
+// The one queue loop of all devices: disable notifications, drain, add used, interrupt, enable, look again.
+import type { PulledQueue, QueueDeclaration } from "../plugin.ts";
+import type { DescriptorChain } from "../virtio/chain.ts";
+import type { SplitQueue } from "../virtio/split_queue.ts";
+
+export interface LiveQueueWiring {
+  /** Interrupts the driver for this queue. */
+  interrupt(): void;
+  /** Whether main waits for something: the loop leaves the rest for later. */
+  commandPending(): boolean;
+  /** Have `serve` called again soon. */
+  again(): void;
+  fail(error: unknown): void;
+}
+
+/** A queue between DRIVER_OK and the reset. */
+export class LiveQueue implements PulledQueue {
+  readonly #ring: SplitQueue;
+  readonly #declaration: QueueDeclaration;
+  readonly #wiring: LiveQueueWiring;
+  readonly #inFlight = new Set<Promise<void>>();
+  #stopped = false;
+
+  constructor(
+    ring: SplitQueue,
+    declaration: QueueDeclaration,
+    wiring: LiveQueueWiring,
+  ) {
+    this.#ring = ring;
+    this.#declaration = declaration;
+    this.#wiring = wiring;
+  }
+
+  /** Serves what is available, for one round of the ring at most, so that other queues and commands get their turn. */
+  serve(): void {
+    if (this.#stopped) return;
+    const { handle, available } = this.#declaration;
+    if (handle === undefined) {
+      available?.call(this.#declaration, this);
+      this.flush();
+      if (available !== undefined) this.#ring.enableNotifications();
+      return;
+    }
+    this.#ring.disableNotifications();
+    for (let round = 0; round < this.#ring.size; round++) {
+      if (this.#wiring.commandPending()) break;
+      const chain = this.#ring.pop();
+      if (chain === null) {
+        this.flush();
+        if (!this.#ring.enableNotifications()) return;
+        this.#ring.disableNotifications();
+        continue;
+      }
+      const written = handle.call(this.#declaration, chain);
+      if (typeof written === "number") {
+        this.#ring.addUsed(chain, this.#cap(chain, written));
+      } else this.#later(chain, written);
+    }
+    this.flush();
+    this.#wiring.again();
+  }
+
+  // A device that says it wrote more than there was room for would have the driver read what it did not write.
+  #cap(chain: DescriptorChain, written: number): number {
+    if (
+      written >= 0 && written <= chain.capacity && Number.isInteger(written)
+    ) return written;
+    throw new RangeError(
+      `handle() returned ${written}, the chain has room for ${chain.capacity} bytes`,
+    );
+  }
+
+  #later(chain: DescriptorChain, written: Promise<number>): void {
+    const done = written.then((count) => {
+      if (this.#stopped) return;
+      this.#ring.addUsed(chain, this.#cap(chain, count));
+      this.flush();
+    }).catch((error) => {
+      if (!this.#stopped) this.#wiring.fail(error);
+    }).finally(() => this.#inFlight.delete(done));
+    this.#inFlight.add(done);
+  }
+
+  pop(): DescriptorChain | null {
+    if (this.#stopped) return null;
+    try {
+      const chain = this.#ring.pop();
+      if (chain !== null || !this.#ring.enableNotifications()) return chain;
+      return this.#ring.pop();
+    } catch (error) {
+      // The device may have been called by a message, where nobody else would catch it.
+      this.#wiring.fail(error);
+      return null;
+    }
+  }
+
+  addUsed(chain: DescriptorChain, written: number): void {
+    if (!this.#stopped) this.#ring.addUsed(chain, this.#cap(chain, written));
+  }
+
+  flush(): void {
+    if (!this.#stopped && this.#ring.needsInterrupt()) this.#wiring.interrupt();
+  }
+
+  /** Resolves when nothing is in flight; nothing is written to the rings after the call. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#inFlight);
+  }
+}

@@ -1,0 +1,149 @@
+// Thread: main
+// From the manifest's `boot` to bytes: Debian's guest or the named files, the kernel unpacked once and cached.
+import type { BootImage } from "../arch/x86_64/boot.ts";
+import {
+  type KernelImage,
+  parseKernel,
+  unpackKernel,
+} from "../arch/x86_64/kernel_image.ts";
+import { ManifestError } from "../errors.ts";
+import type { BootConfig } from "../manifest/config.ts";
+import { cacheFolder, contentKey, writeWhole } from "./cache.ts";
+
+/** Larger than any kernel; what is above it is named by mistake. */
+const MAX_KERNEL = 512 * 2 ** 20;
+
+export interface BootSourceOptions {
+  readonly onProgress?: (message: string) => void;
+  /** What Debian's guest does: a shell, or the tour of its devices. A script in the manifest goes before it. */
+  readonly mode?: "shell" | "tour";
+}
+
+/**
+ * The kernel command line of Debian's guest. The console device is the console; no PCI, which is not there;
+ * a panic reboots, which ends the VM.
+ */
+const DEBIAN_CMDLINE = "console=hvc0 quiet pci=off panic=-1";
+
+/** Opens and reads what `boot` names. Close the result's files when it is loaded. */
+export async function openBoot(
+  boot: BootConfig,
+  options: BootSourceOptions,
+): Promise<BootImage> {
+  switch (boot.kind) {
+    case "flat":
+      return { kind: "flat", image: readKernelFile(boot.flat, "boot.flat") };
+    case "debian":
+      return await openDebian(boot, options);
+    case "kernel": {
+      const { protocol, cmdline } = boot;
+      const kernel = await openKernel(boot.kernel, protocol, options);
+      const initrd = boot.initrd === undefined ? [] : [open(boot.initrd)];
+      const sizes = initrd.map((file) => file.statSync().size);
+      const initrdSize = sizes[0] ?? 0;
+      return { kind: "kernel", kernel, initrd, initrdSize, cmdline };
+    }
+  }
+}
+
+/** Closes the files of an image. */
+export function closeBoot(image: BootImage): void {
+  if (image.kind === "flat") return;
+  for (const part of image.initrd) {
+    if (!(part instanceof Uint8Array)) part.close();
+  }
+}
+
+async function openDebian(
+  boot: Extract<BootConfig, { kind: "debian" }>,
+  options: BootSourceOptions,
+): Promise<BootImage> {
+  const { fetchGuest, scriptArchive } = await import("./initramfs.ts");
+  const guest = await fetchGuest(options);
+  const kernel = await openKernel(guest.kernel.vmlinuz, "auto", options);
+  const file = open(guest.initramfs);
+  const initrd: (Deno.FsFile | Uint8Array)[] = [file];
+  let initrdSize = file.statSync().size;
+  if (boot.script !== undefined) {
+    const archive = scriptArchive(Deno.readTextFileSync(boot.script));
+    initrd.push(archive);
+    initrdSize += archive.length;
+  }
+  const mode = `paddock.mode=${options.mode ?? "shell"}`;
+  const cmdline = [DEBIAN_CMDLINE, mode, boot.cmdline].join(" ").trim();
+  return { kind: "kernel", kernel, initrd, initrdSize, cmdline };
+}
+
+function open(path: string): Deno.FsFile {
+  return Deno.openSync(path);
+}
+
+/** A bzImage is unpacked here, which spares the guest that work; the result is kept in the cache. */
+async function openKernel(
+  path: string,
+  protocol: "auto" | "linux64" | "pvh",
+  { onProgress }: BootSourceOptions,
+): Promise<KernelImage> {
+  const cached = protocol === "linux64" ? null : await unpackedPath(path);
+  const known = cached === null ? null : readIfThere(cached);
+  if (known !== null) return parseKernel(known, "boot.kernel");
+  const image = parseKernel(readKernelFile(path, "boot.kernel"), "boot.kernel");
+  if (image.kind === "elf") {
+    if (protocol !== "linux64") return image;
+    throw new ManifestError(
+      "boot.protocol",
+      '"linux64" boots a bzImage, and the kernel is an ELF file; say "auto"',
+    );
+  }
+  if (protocol === "linux64") return image;
+  onProgress?.("Unpacking the kernel, once");
+  const unpacked = await unpackKernel(image, "boot.kernel");
+  if (unpacked !== null) {
+    if (cached !== null) await keep(cached, unpacked.file);
+    return unpacked;
+  }
+  if (protocol === "auto") return image;
+  throw new ManifestError(
+    "boot.protocol",
+    '"pvh" needs a kernel with CONFIG_PVH that gzip, zstd or LZ4 packed; say "auto"',
+  );
+}
+
+/** Named after what the file is now: another kernel at the same path is another one. Null without a cache folder. */
+async function unpackedPath(path: string): Promise<string | null> {
+  const { dev, ino, size, mtime } = Deno.statSync(path);
+  try {
+    const key = await contentKey([[dev, ino, size, mtime?.getTime()].join()]);
+    return `${cacheFolder()}/kernels/${key}.elf`;
+  } catch {
+    return null;
+  }
+}
+
+async function keep(path: string, file: Uint8Array): Promise<void> {
+  try {
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    await writeWhole(path, file);
+  } catch {
+    // A full or read-only cache only costs time at the next start.
+  }
+}
+
+function readIfThere(path: string): Uint8Array | null {
+  try {
+    return Deno.readFileSync(path);
+  } catch {
+    return null;
+  }
+}
+
+function readKernelFile(path: string, field: string): Uint8Array {
+  const { size } = Deno.statSync(path);
+  if (size > MAX_KERNEL) {
+    throw new ManifestError(
+      field,
+      `The file has ${size} bytes, more than any kernel; name a kernel`,
+    );
+  }
+  return Deno.readFileSync(path);
+}

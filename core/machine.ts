@@ -1,0 +1,272 @@
+// Thread: main
+// What a VM is made of, in the order in which it is made, and its way back.
+import { type BootImage, loadBoot } from "./arch/x86_64/boot.ts";
+import type { EntryState } from "./arch/x86_64/entry.ts";
+import type { FlatRange, Region } from "./bus/address_space.ts";
+import { EventLoop } from "./bus/event_loop.ts";
+import { type PowerEvent, powerRegions } from "./bus/power.ts";
+import { createSerialPage, SerialPort } from "./bus/serial.ts";
+import { SerialConsole } from "./bus/serial_console.ts";
+import {
+  createVmPage,
+  EXITS,
+  MAILED,
+  PARKED,
+  PAUSED,
+  ringDoorbell,
+  RUN_STATE,
+  RUNNING,
+  slotOf,
+  STOPPED,
+  UNASSIGNED,
+  type Words,
+} from "./bus/vm_page.ts";
+import { type DeviceEvents, DeviceSet } from "./device/device_set.ts";
+import { HostDisk } from "./device/host_disk.ts";
+import { Interrupts } from "./device/interrupts.ts";
+import { HostError } from "./errors.ts";
+import { CAPABILITIES, KVM_CAP_MAX_VCPUS } from "./kvm/abi.ts";
+import { KvmSystem } from "./kvm/system.ts";
+import type { VmConfig } from "./manifest/config.ts";
+import { GuestMemory } from "./memory/guest_memory.ts";
+import {
+  COM1,
+  COM1_SIZE,
+  VIRTIO_GSI_BASE,
+  VIRTIO_MMIO_BASE,
+  VIRTIO_MMIO_STRIDE,
+} from "./memory/layout.ts";
+import { signalEventFd } from "./sys/fd.ts";
+import { VcpuHandle } from "./vcpu/handle.ts";
+import type { VcpuExit, VcpuInit, VcpuRange } from "./vcpu/messages.ts";
+
+export interface MachineEvents extends DeviceEvents {
+  /** vCPU 0 is about to run its first instruction. */
+  onRunning(): void;
+  onPower(event: PowerEvent): void;
+  onVcpuExit(vcpu: number, exit: VcpuExit): void;
+}
+
+/** Counters over all vCPUs, since the start. */
+export interface MachineStatistics {
+  /** Exits from KVM_RUN. */
+  readonly exits: number;
+  /** Accesses that went through the core event loop. */
+  readonly mailed: number;
+  /** Accesses where nothing is assigned. */
+  readonly unassigned: number;
+}
+
+/** A vCPU that waits for a withheld register access is looked at again this often. */
+const PARK_LOOK_MS = 10;
+
+/** A running machine. */
+export class Machine {
+  readonly devices: DeviceSet;
+  readonly serial: SerialConsole;
+  readonly #words: Words;
+  readonly #vcpus: readonly VcpuHandle[];
+  readonly #owned: AsyncDisposableStack;
+
+  constructor(
+    devices: DeviceSet,
+    serial: SerialConsole,
+    words: Words,
+    vcpus: readonly VcpuHandle[],
+    owned: AsyncDisposableStack,
+  ) {
+    this.devices = devices;
+    this.serial = serial;
+    this.#words = words;
+    this.#vcpus = vcpus;
+    this.#owned = owned;
+  }
+
+  get statistics(): MachineStatistics {
+    const sum = (word: number) =>
+      this.#vcpus.reduce(
+        (all, _, i) => all + this.#words[slotOf(i) + word]!,
+        0,
+      );
+    return {
+      exits: sum(EXITS),
+      mailed: sum(MAILED),
+      unassigned: sum(UNASSIGNED),
+    };
+  }
+
+  /** Resolves when no vCPU runs. Devices go on with what they have. */
+  async pause(): Promise<void> {
+    const words = this.#words;
+    if (
+      Atomics.compareExchange(words, RUN_STATE, RUNNING, PAUSED) !== RUNNING
+    ) {
+      return;
+    }
+    for (;;) {
+      const parked = Atomics.load(words, PARKED);
+      const paused = Atomics.load(words, RUN_STATE) === PAUSED;
+      if (parked === this.#vcpus.length || !paused) return;
+      for (const vcpu of this.#vcpus) vcpu.kick();
+      const turn = Atomics.waitAsync(words, PARKED, parked, PARK_LOOK_MS);
+      if (turn.async) await turn.value;
+    }
+  }
+
+  resume(): void {
+    Atomics.compareExchange(this.#words, RUN_STATE, PAUSED, RUNNING);
+    Atomics.notify(this.#words, RUN_STATE);
+  }
+
+  /** Stops the vCPUs, lets the devices finish what is in flight, and gives everything back. */
+  async stop(): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+}
+
+/** Assembles a machine around vCPU 0's thread, which may still be starting up, and runs it. */
+export async function startMachine(
+  config: VmConfig,
+  image: BootImage,
+  vcpu0: VcpuHandle,
+  events: MachineEvents,
+): Promise<Machine> {
+  await using stack = new AsyncDisposableStack();
+  const disks = config.devices.map(({ disk, index }) =>
+    disk && stack.use(new HostDisk(disk, `devices[${index}]`))
+  );
+  using kvm = new KvmSystem();
+  requireKvm(kvm, config.cpus);
+  const memory = stack.use(new GuestMemory(config.memory));
+  const vm = stack.use(kvm.createVm());
+  // The memory comes before the irqchip: 1 ms instead of 10.
+  vm.setMemory(memory);
+  vm.createIrqchip();
+  const interrupts = new Interrupts(vm, config.devices.length);
+  stack.defer(() => interrupts.close());
+  const { shared } = memory;
+  const devices = new DeviceSet(
+    config.devices,
+    shared,
+    interrupts,
+    events,
+    disks,
+  );
+  stack.defer(() => devices.close());
+
+  const vmPage = createVmPage(config.cpus);
+  const words: Words = new Int32Array(vmPage);
+  const serialPage = createSerialPage();
+  const wake = () => ringDoorbell(words);
+  const port = new SerialPort(serialPage, {
+    interrupt: () => signalEventFd(interrupts.serial.fd),
+    wakeMain: wake,
+  });
+  const serial = new SerialConsole(port, wake);
+  stack.defer(() => serial.close());
+  const loop = createLoop(config, words, devices, port, serial, events);
+  stack.defer(() => loop.close());
+
+  const entry = loadBoot(image, memory, machineTables(config));
+  const vcpus = [vcpu0];
+  stack.defer(() => stopVcpus(words, vcpus));
+  const init = (index: number, entry: EntryState | null): VcpuInit => ({
+    index,
+    entry,
+    cpus: config.cpus,
+    vmFd: vm.fd,
+    runSize: kvm.runSize,
+    cpuid: kvm.supportedCpuid().bytes,
+    vmPage,
+    devicePages: devices.hosts.map(({ page }) => page),
+    serialPage,
+    serialEventFd: interrupts.serial.fd,
+    mmio: loop.views[0].map(vcpuRange),
+    pio: loop.views[1].map(vcpuRange),
+  });
+  const run = (vcpu: VcpuHandle, index: number, entry: EntryState | null) =>
+    vcpu.start(
+      init(index, entry),
+      (exit) => events.onVcpuExit(index, exit),
+      index === 0 ? events.onRunning : () => {},
+    );
+  run(vcpu0, 0, entry);
+  // The guest runs already; each thread that follows blocks main for some 10 ms.
+  for (let index = 1; index < config.cpus; index++) {
+    vcpus.push(new VcpuHandle());
+    run(vcpus[index]!, index, null);
+  }
+  vm.createPit();
+  interrupts.start();
+  devices.start();
+  loop.run();
+  return new Machine(devices, serial, words, vcpus, stack.move());
+}
+
+async function stopVcpus(
+  words: Words,
+  vcpus: readonly VcpuHandle[],
+): Promise<void> {
+  Atomics.store(words, RUN_STATE, STOPPED);
+  Atomics.notify(words, RUN_STATE);
+  await Promise.all(vcpus.map((vcpu) => vcpu.join()));
+}
+
+function requireKvm(kvm: KvmSystem, cpus: number): void {
+  for (const { name, number, required, use } of CAPABILITIES) {
+    if (required && kvm.capability(number) === 0) {
+      throw new HostError(
+        `KVM lacks ${name} (${use}); update the host's kernel`,
+      );
+    }
+  }
+  const most = kvm.capability(KVM_CAP_MAX_VCPUS);
+  if (most > 0 && cpus > most) {
+    throw new HostError(`KVM runs at most ${most} vCPUs here; lower cpus`);
+  }
+}
+
+function machineTables(config: VmConfig) {
+  return {
+    cpus: config.cpus,
+    devices: config.devices.map(({ index }) => ({
+      base: VIRTIO_MMIO_BASE + index * VIRTIO_MMIO_STRIDE,
+      size: VIRTIO_MMIO_STRIDE,
+      gsi: VIRTIO_GSI_BASE + index,
+    })),
+  };
+}
+
+function createLoop(
+  config: VmConfig,
+  words: Words,
+  devices: DeviceSet,
+  port: SerialPort,
+  serial: SerialConsole,
+  events: MachineEvents,
+): EventLoop {
+  const com1: Region = {
+    name: "serial",
+    base: COM1,
+    size: COM1_SIZE,
+    inline: { kind: "serial" },
+    target: {
+      sizes: { min: 1, max: 1 },
+      read: (offset) => port.read(offset),
+      write: (offset, _size, value) => void port.write(offset, value),
+    },
+  };
+  return new EventLoop({
+    words,
+    vcpus: config.cpus,
+    mmio: devices.regions,
+    pio: [com1, ...powerRegions((event) => events.onPower(event))],
+    onTurn: () => serial.turn(),
+    onFailure: (cause) =>
+      events.onVcpuExit(0, { reason: "failure", detail: String(cause) }),
+  });
+}
+
+function vcpuRange({ start, end, offset, inline }: FlatRange): VcpuRange {
+  return { start, end, offset, inline };
+}

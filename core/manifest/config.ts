@@ -1,0 +1,48 @@
+// Thread: main
+// What a manifest comes to: every default filled in, paths absolute, sizes in bytes.
+
+import type { DiskConfig, PermissionSet } from "./built_in.ts";
+
+/** A virtual machine, ready to be assembled. */
+export interface VmConfig {
+  readonly name: string;
+  readonly cpus: number;
+  /** Bytes, a multiple of 4 KiB. */
+  readonly memory: number;
+  readonly boot: BootConfig;
+  /** In the manifest's order, which is the order of their MMIO pages. */
+  readonly devices: readonly DeviceConfig[];
+  /** Whether what the guest writes to ttyS0 is shown. */
+  readonly serial: boolean;
+}
+
+export type BootConfig =
+  | {
+    readonly kind: "debian";
+    readonly cmdline: string;
+    readonly script: string | undefined;
+  }
+  | {
+    readonly kind: "kernel";
+    readonly kernel: string;
+    readonly initrd: string | undefined;
+    readonly cmdline: string;
+    readonly protocol: "auto" | "linux64" | "pvh";
+  }
+  | { readonly kind: "flat"; readonly flat: string };
+
+export interface DeviceConfig {
+  readonly index: number;
+  /** Unique in the machine: what the manifest says, or "block0". */
+  readonly name: string;
+  /** Whether it is one of ours, and so trusted with a worker in this process. */
+  readonly builtIn: boolean;
+  /** URL of the module. */
+  readonly module: string;
+  /** Plain data for the module. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** What the options imply and the manifest grants. */
+  readonly permissions: PermissionSet;
+  /** The image that main opens, creates and locks. */
+  readonly disk: DiskConfig | undefined;
+}

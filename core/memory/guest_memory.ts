@@ -1,0 +1,143 @@
+// Thread: main
+// Guest RAM: a SharedArrayBuffer whose interior is a memfd, so that workers without FFI, KVM and other
+// processes all see the same pages.
+import { HostError } from "../errors.ts";
+import { Fd } from "../sys/fd.ts";
+import {
+  check,
+  cString,
+  libc,
+  MADV_DONTDUMP,
+  MADV_HUGEPAGE,
+  MAP_ANONYMOUS,
+  MAP_FIXED,
+  MAP_NORESERVE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MFD_CLOEXEC,
+  PROT_READ_WRITE,
+} from "../sys/libc.ts";
+import { splitRam } from "./ram_map.ts";
+import type { RamRegion } from "./ram_map.ts";
+
+// Host and guest addresses must agree modulo 2 MiB, or KVM maps no huge pages.
+const HUGE_PAGE = 2 * 1024 * 1024;
+
+/** What a worker needs to read and write guest RAM; plain data, for postMessage. */
+export interface SharedRam {
+  readonly buffer: SharedArrayBuffer;
+  /** Where RAM starts inside the buffer, in bytes. */
+  readonly byteOffset: number;
+  readonly size: number;
+}
+
+/** Owns guest RAM. Keep it in a live object: V8 frees a buffer that only KVM still uses. */
+export class GuestMemory implements Disposable {
+  readonly size: number;
+  readonly regions: readonly RamRegion[];
+  readonly shared: SharedRam;
+  /** All of RAM, low part first, whatever its guest addresses. */
+  readonly bytes: Uint8Array<SharedArrayBuffer>;
+  /** Host address of the first byte. */
+  readonly hostAddress: number;
+  readonly memfd: Fd;
+  readonly #start: Deno.PointerObject;
+  #closed = false;
+
+  /** Allocates `size` bytes (a multiple of 4096); nothing is resident until it is touched. */
+  constructor(size: number) {
+    this.size = size;
+    this.regions = splitRam(size);
+    const buffer = allocate(size + HUGE_PAGE);
+    const base = Deno.UnsafePointer.value(
+      Deno.UnsafePointer.of(new Uint8Array(buffer)),
+    );
+    const byteOffset = Number(
+      (BigInt(HUGE_PAGE) - base % BigInt(HUGE_PAGE)) % BigInt(HUGE_PAGE),
+    );
+    this.shared = { buffer, byteOffset, size };
+    this.bytes = new Uint8Array(buffer, byteOffset, size);
+    const start = Deno.UnsafePointer.of(this.bytes);
+    if (start === null) throw new HostError("Guest RAM has no address");
+    this.#start = start;
+    this.hostAddress = Number(base) + byteOffset;
+    this.memfd = new Fd(
+      check(
+        "memfd_create",
+        libc.memfd_create(cString("paddock-ram"), MFD_CLOEXEC),
+      ),
+    );
+    check(
+      "ftruncate",
+      libc.ftruncate(this.memfd.fd, BigInt(size)),
+      "lower the manifest's memory",
+    );
+    // SAFETY: [start, start+size) lies inside `buffer`, which this object keeps alive.
+    this.#map(MAP_SHARED | MAP_FIXED | MAP_NORESERVE, this.memfd.fd);
+    libc.madvise(start, BigInt(size), MADV_HUGEPAGE);
+    libc.madvise(start, BigInt(size), MADV_DONTDUMP);
+  }
+
+  #map(flags: number, fd: number): void {
+    const at = libc.mmap(
+      this.#start,
+      BigInt(this.size),
+      PROT_READ_WRITE,
+      flags,
+      fd,
+      0n,
+    );
+    if (
+      at === null || Deno.UnsafePointer.value(at) !== BigInt(this.hostAddress)
+    ) {
+      throw new HostError(
+        `Guest RAM of ${this.size} bytes cannot be mapped; lower the manifest's memory`,
+      );
+    }
+  }
+
+  /** The `length` bytes of RAM at `gpa`, or null when they are not all in one region. */
+  slice(gpa: number, length: number): Uint8Array<SharedArrayBuffer> | null {
+    for (const region of this.regions) {
+      if (gpa >= region.gpa && gpa + length <= region.gpa + region.size) {
+        const offset = gpa - region.gpa + region.offset;
+        return this.bytes.subarray(offset, offset + length);
+      }
+    }
+    return null;
+  }
+
+  /** Copies `data` to `gpa`; throws a RangeError when it does not fit in RAM there. */
+  write(gpa: number, data: Uint8Array): void {
+    const target = this.slice(gpa, data.length);
+    if (target === null) {
+      throw new RangeError(
+        `${data.length} bytes at 0x${gpa.toString(16)} are not in guest RAM`,
+      );
+    }
+    target.set(data);
+  }
+
+  /** Gives the pages back. Plain memory takes their place: a view that is left somewhere stays harmless. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#map(MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1);
+    this.memfd.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function allocate(size: number): SharedArrayBuffer {
+  try {
+    return new SharedArrayBuffer(size);
+  } catch (cause) {
+    throw new HostError(
+      `No address space for ${size} bytes of guest RAM; lower the manifest's memory`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,54 @@
+// Thread: any
+// A file descriptor and its owner: closed once, on every path.
+import {
+  check,
+  cString,
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  libc,
+  O_CLOEXEC,
+} from "./libc.ts";
+
+/** Owns one file descriptor. `close()` is idempotent. */
+export class Fd implements Disposable {
+  #fd: number;
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  /** Opens `path`; throws a SysError naming it. */
+  static open(path: string, flags: number, mode = 0o600): Fd {
+    return new Fd(
+      check(`open ${path}`, libc.open(cString(path), flags | O_CLOEXEC, mode)),
+    );
+  }
+
+  /** The number, for a call made now; throws once it is closed. */
+  get fd(): number {
+    if (this.#fd < 0) throw new Error("file descriptor used after close");
+    return this.#fd;
+  }
+
+  close(): void {
+    if (this.#fd >= 0) libc.close(this.#fd);
+    this.#fd = -1;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+
+/** Adds one to the eventfd with this number; a full counter already holds a signal, so EAGAIN is no loss. */
+export function signalEventFd(fd: number): void {
+  libc.write(fd, ONE, 8);
+}
+
+/** An eventfd, non-blocking and closed on exec. */
+export class EventFd extends Fd {
+  constructor() {
+    super(check("eventfd", libc.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)));
+  }
+}

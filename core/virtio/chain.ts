@@ -1,0 +1,264 @@
+// Thread: queue
+// A descriptor chain as a device sees it: bounded cursors over the driver's buffers.
+import { DriverError } from "../errors.ts";
+import type { RamView } from "./ram_view.ts";
+
+const decoder = new DataView(new ArrayBuffer(8));
+const decoderBytes = new Uint8Array(decoder.buffer);
+
+/** A cursor over the readable or the writable part of a chain. It cannot leave it. */
+class Cursor {
+  protected readonly ram: RamView;
+  protected offsets: Float64Array;
+  protected lengths: Uint32Array;
+  protected segment = 0;
+  protected end = 0;
+  protected within = 0;
+  /** Bytes that are left. */
+  remaining = 0;
+
+  constructor(ram: RamView, offsets: Float64Array, lengths: Uint32Array) {
+    this.ram = ram;
+    this.offsets = offsets;
+    this.lengths = lengths;
+  }
+
+  /** @ignore For the queue: starts over on segments [from, to). */
+  reset(
+    offsets: Float64Array,
+    lengths: Uint32Array,
+    from: number,
+    to: number,
+    bytes: number,
+  ): void {
+    this.offsets = offsets;
+    this.lengths = lengths;
+    this.segment = from;
+    this.end = to;
+    this.within = 0;
+    this.remaining = bytes;
+  }
+
+  /**
+   * Walks the next `length` bytes in the driver's pieces. `visit` gets all of RAM, and the piece's offset and length
+   * in it: no view is made a piece. It returns how many bytes it handled; fewer than asked ends the walk.
+   * Returns the bytes handled. SAFETY: `visit` must stay inside [offset, offset + length).
+   */
+  unsafeEachPiece(
+    length: number,
+    visit: (ram: Uint8Array, offset: number, length: number) => number,
+  ): number {
+    let done = 0;
+    const goal = Math.min(length, this.remaining);
+    while (done < goal) {
+      const left = this.lengths[this.segment]! - this.within;
+      if (left === 0) {
+        this.segment++;
+        this.within = 0;
+        continue;
+      }
+      const piece = Math.min(left, goal - done);
+      const handled = visit(
+        this.ram.bytes,
+        this.offsets[this.segment]! + this.within,
+        piece,
+      );
+      this.within += handled;
+      this.remaining -= handled;
+      done += handled;
+      if (handled < piece) break;
+    }
+    return done;
+  }
+
+  /** The next bytes, at most `length`, as views over the driver's buffers, without moving on. */
+  views(length = this.remaining): Uint8Array[] {
+    const views: Uint8Array[] = [];
+    const { segment, within, remaining } = this;
+    this.unsafeEachPiece(length, (ram, offset, size) => {
+      views.push(ram.subarray(offset, offset + size));
+      return size;
+    });
+    this.segment = segment;
+    this.within = within;
+    this.remaining = remaining;
+    return views;
+  }
+
+  /** Passes over `length` bytes, or as many as are left. */
+  skip(length: number): void {
+    this.unsafeEachPiece(length, (_ram, _offset, size) => size);
+  }
+}
+
+/** Reads what the driver wrote for the device. Each byte should be read once: the driver can change it meanwhile. */
+export class ChainReader extends Cursor {
+  /** Copies the next `into.length` bytes; throws a DriverError when the chain is shorter. */
+  read(into: Uint8Array): void {
+    if (into.length > this.remaining) {
+      throw new DriverError(
+        "2.7.4",
+        `Driver: chain ends ${
+          into.length - this.remaining
+        } bytes before the request does`,
+      );
+    }
+    let at = 0;
+    this.unsafeEachPiece(into.length, (ram, offset, length) => {
+      // A loop for the few bytes of a header, which are the most: no view is allocated.
+      if (length <= 32) {
+        for (let i = 0; i < length; i++) into[at + i] = ram[offset + i]!;
+      } else into.set(ram.subarray(offset, offset + length), at);
+      at += length;
+      return length;
+    });
+  }
+
+  u8(): number {
+    this.#load(1);
+    return decoder.getUint8(0);
+  }
+  u16(): number {
+    this.#load(2);
+    return decoder.getUint16(0, true);
+  }
+  u32(): number {
+    this.#load(4);
+    return decoder.getUint32(0, true);
+  }
+  /** A u64 as a number; above 2^53 it is rounded, so compare it with a limit before use. */
+  u64(): number {
+    this.#load(8);
+    return decoder.getUint32(0, true) + decoder.getUint32(4, true) * 2 ** 32;
+  }
+
+  #load(size: number): void {
+    if (size > this.remaining) {
+      throw new DriverError(
+        "2.7.4",
+        `Driver: chain ends ${
+          size - this.remaining
+        } bytes before the request does`,
+      );
+    }
+    let at = 0;
+    this.unsafeEachPiece(size, (ram, offset, length) => {
+      for (let i = 0; i < length; i++) decoderBytes[at++] = ram[offset + i]!;
+      return length;
+    });
+  }
+}
+
+/** Writes what the driver is to read. */
+export class ChainWriter extends Cursor {
+  /** Copies as many of `bytes` as there is room for, and returns how many that were. */
+  write(bytes: Uint8Array): number {
+    let at = 0;
+    return this.unsafeEachPiece(bytes.length, (ram, offset, length) => {
+      ram.set(bytes.subarray(at, at + length), offset);
+      at += length;
+      return length;
+    });
+  }
+
+  u8(value: number): void {
+    this.unsafeEachPiece(1, (ram, offset) => {
+      ram[offset] = value;
+      return 1;
+    });
+  }
+
+  /** Fills the next `length` bytes, or as many as are left, with `value`. */
+  fill(value: number, length: number): number {
+    return this.unsafeEachPiece(length, (ram, offset, size) => {
+      ram.fill(value, offset, offset + size);
+      return size;
+    });
+  }
+}
+
+const FIRST_SEGMENTS = 8;
+
+/** One request: first what the device may read, then what it may write (virtio-v1.3 §2.7.4.2). Made once a head, then reused. */
+export class DescriptorChain {
+  readonly head: number;
+  readonly readable: ChainReader;
+  readonly writable: ChainWriter;
+  /** Bytes of the writable part. */
+  get capacity(): number {
+    return this.#writableBytes;
+  }
+  /** @ignore For the queue: taken by the device. */
+  inFlight = false;
+  #offsets = new Float64Array(FIRST_SEGMENTS);
+  #lengths = new Uint32Array(FIRST_SEGMENTS);
+  #count = 0;
+  #readableCount = 0;
+  #readableBytes = 0;
+  #writableBytes = 0;
+
+  constructor(ram: RamView, head: number) {
+    this.head = head;
+    this.readable = new ChainReader(ram, this.#offsets, this.#lengths);
+    this.writable = new ChainWriter(ram, this.#offsets, this.#lengths);
+  }
+
+  /** @ignore For the queue. */
+  begin(): void {
+    this.#count =
+      this.#readableCount =
+      this.#readableBytes =
+      this.#writableBytes =
+        0;
+  }
+
+  /** @ignore For the queue: adds a checked buffer. Throws a DriverError for what the specification forbids. */
+  add(offset: number, length: number, isWritable: boolean): void {
+    if (!isWritable && this.#count > this.#readableCount) {
+      throw new DriverError(
+        "2.7.4.2",
+        "Driver: readable descriptor after a writable one",
+      );
+    }
+    if (this.#readableBytes + this.#writableBytes + length > 0xffff_ffff) {
+      throw new DriverError("2.7.5", "Driver: chain is longer than 2^32 bytes");
+    }
+    if (this.#count === this.#offsets.length) this.#grow();
+    this.#offsets[this.#count] = offset;
+    this.#lengths[this.#count] = length;
+    this.#count++;
+    if (isWritable) {
+      this.#writableBytes += length;
+    } else {
+      this.#readableCount++;
+      this.#readableBytes += length;
+    }
+  }
+
+  /** @ignore For the queue. */
+  finish(): void {
+    this.readable.reset(
+      this.#offsets,
+      this.#lengths,
+      0,
+      this.#readableCount,
+      this.#readableBytes,
+    );
+    this.writable.reset(
+      this.#offsets,
+      this.#lengths,
+      this.#readableCount,
+      this.#count,
+      this.#writableBytes,
+    );
+  }
+
+  #grow(): void {
+    const offsets = new Float64Array(this.#offsets.length * 4);
+    const lengths = new Uint32Array(this.#lengths.length * 4);
+    offsets.set(this.#offsets);
+    lengths.set(this.#lengths);
+    this.#offsets = offsets;
+    this.#lengths = lengths;
+  }
+}

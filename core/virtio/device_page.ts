@@ -1,0 +1,71 @@
+// Thread: any
+// A device's shared page: what its vCPUs, the transport on main and its queue worker tell each other without messages.
+
+/** Words of the page. */
+export const INTERRUPT_STATUS = 0;
+export const STATUS = 1; // the driver's bits by main; DEVICE_NEEDS_RESET by the worker too
+export const CONFIG_GENERATION = 2; // odd while the worker changes the configuration space
+export const DOORBELL = 3; // counts kicks and commands
+export const WAITING = 4; // 1 while the worker waits on DOORBELL and wants a notify
+export const KICKED = 5; // one bit a queue
+export const COMMAND = 6;
+export const COMMAND_SEQ = 7; // main adds one for each command; the rings' epoch
+export const ACK_SEQ = 8; // the worker stores COMMAND_SEQ when the command is done
+export const ACK_RESULT = 9; // 0, or 1 when the device could not
+export const ARGUMENT = 10; // config write: offset, size, value
+export const QUEUE_COUNT = 13; // 0 until the declaration is accepted
+export const DRIVER_FEATURES = 14; // two words
+const QUEUES = 16;
+const WORDS_PER_QUEUE = 8;
+
+/** Words of one queue, relative to {@linkcode queueWord}. */
+export const QUEUE_SIZE = 0;
+export const QUEUE_READY = 1;
+export const QUEUE_DESC = 2; // low, high
+export const QUEUE_DRIVER = 4;
+export const QUEUE_DEVICE = 6;
+
+/** One bit a queue in KICKED. */
+export const MAX_QUEUES = 31;
+const CONFIG_BYTE = (QUEUES + MAX_QUEUES * WORDS_PER_QUEUE) * 4;
+/** Bytes of device-specific configuration space that a device may have. */
+export const MAX_CONFIG = 1024;
+
+/** Values of COMMAND. */
+export const ACTIVATE = 1; // DRIVER_OK: the rings are yours
+export const RESET = 2; // stop, forget the rings; nothing is written to guest RAM after the ack
+export const REVOKE = 3; // QueueReady=0 of one queue while live: as RESET for ARGUMENT's queue
+export const WRITE_CONFIG = 4;
+export const CLOSE = 5;
+
+export type Words = Int32Array<SharedArrayBuffer>;
+
+export function createDevicePage(): SharedArrayBuffer {
+  return new SharedArrayBuffer(CONFIG_BYTE + MAX_CONFIG);
+}
+
+export function wordsOf(page: SharedArrayBuffer): Words {
+  return new Int32Array(page, 0, CONFIG_BYTE / 4);
+}
+
+export function configOf(
+  page: SharedArrayBuffer,
+): Uint8Array<SharedArrayBuffer> {
+  return new Uint8Array(page, CONFIG_BYTE, MAX_CONFIG);
+}
+
+export function queueWord(queue: number, word: number): number {
+  return QUEUES + queue * WORDS_PER_QUEUE + word;
+}
+
+/** Wakes the device's worker if it waits. */
+export function ringDevice(words: Words): void {
+  Atomics.add(words, DOORBELL, 1);
+  if (Atomics.load(words, WAITING) !== 0) Atomics.notify(words, DOORBELL);
+}
+
+/** A kick of one queue. It stays until the worker takes it: one before DRIVER_OK is not lost. */
+export function kickQueue(words: Words, queue: number): void {
+  Atomics.or(words, KICKED, 1 << queue);
+  ringDevice(words);
+}

@@ -1,0 +1,285 @@
+// Thread: queue
+// The split virtqueue (virtio-v1.3 §2.7), the device's side. Each value the driver wrote is loaded once, checked, used.
+import { DriverError } from "../errors.ts";
+import { DescriptorChain } from "./chain.ts";
+import {
+  MAX_QUEUE_SIZE,
+  VIRTQ_AVAIL_F_NO_INTERRUPT,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_DESC_SIZE,
+  VIRTQ_USED_F_NO_NOTIFY,
+} from "./constants.ts";
+import type { RamView } from "./ram_view.ts";
+
+/** Where the driver put a queue, and what it negotiated. Addresses are GPAs. */
+export interface QueueSetup {
+  readonly size: number;
+  readonly desc: number;
+  readonly driver: number;
+  readonly device: number;
+  readonly eventIdx: boolean;
+  readonly indirect: boolean;
+}
+
+const hex = (value: number) => `0x${value.toString(16)}`;
+
+export class SplitQueue {
+  readonly size: number;
+  readonly #ram: RamView;
+  readonly #u16: Uint16Array<SharedArrayBuffer>;
+  readonly #u32: Uint32Array<SharedArrayBuffer>;
+  readonly #eventIdx: boolean;
+  readonly #indirect: boolean;
+  readonly #mask: number;
+  // Byte offset of the descriptor table; the rest are indices into u16 or u32.
+  readonly #desc: number;
+  readonly #availFlags: number;
+  readonly #availIdx: number;
+  readonly #availRing: number;
+  readonly #usedEvent: number;
+  readonly #usedFlags: number;
+  readonly #usedIdx: number;
+  readonly #usedRing: number;
+  readonly #availEvent: number;
+  readonly #chains: (DescriptorChain | undefined)[];
+  #lastAvail = 0;
+  #nextUsed = 0;
+  #signalledUsed = 0;
+
+  /** Throws a DriverError when the rings are not where they may be. */
+  constructor(ram: RamView, setup: QueueSetup) {
+    const { size } = setup;
+    if (size < 1 || size > MAX_QUEUE_SIZE || (size & (size - 1)) !== 0) {
+      throw new DriverError(
+        "2.7",
+        `Driver: queue size ${size} is not a power of two up to ${MAX_QUEUE_SIZE}`,
+      );
+    }
+    this.size = size;
+    this.#ram = ram;
+    this.#u16 = ram.u16;
+    this.#u32 = ram.u32;
+    this.#mask = size - 1;
+    this.#eventIdx = setup.eventIdx;
+    this.#indirect = setup.indirect;
+    // The event fields at the rings' ends are there only where they are used (§2.7.6, §2.7.8).
+    const tail = setup.eventIdx ? 2 : 0;
+    const descSize = VIRTQ_DESC_SIZE * size;
+    const availSize = 4 + 2 * size + tail;
+    const usedSize = 4 + 8 * size + tail;
+    this.#desc = place(ram, "descriptor table", setup.desc, descSize, 16);
+    const avail = place(ram, "avail ring", setup.driver, availSize, 2);
+    const used = place(ram, "used ring", setup.device, usedSize, 4);
+    refuseOverlap(this.#desc, descSize, used, usedSize);
+    refuseOverlap(avail, availSize, used, usedSize);
+    this.#availFlags = avail / 2;
+    this.#availIdx = this.#availFlags + 1;
+    this.#availRing = this.#availFlags + 2;
+    this.#usedEvent = this.#availRing + size;
+    this.#usedFlags = used / 2;
+    this.#usedIdx = this.#usedFlags + 1;
+    this.#usedRing = used / 4 + 1;
+    this.#availEvent = this.#usedFlags + 2 + 4 * size;
+    this.#chains = new Array(size);
+  }
+
+  /** The next chain, or null. It is the driver's again after `addUsed`; until then its head stays taken. */
+  pop(): DescriptorChain | null {
+    const available =
+      (Atomics.load(this.#u16, this.#availIdx) - this.#lastAvail) & 0xffff;
+    if (available === 0) return null;
+    if (available > this.size) {
+      throw new DriverError(
+        "2.7.13.3",
+        `Driver: avail idx is ${available} ahead, the queue has ${this.size}`,
+      );
+    }
+    const head = Atomics.load(
+      this.#u16,
+      this.#availRing + (this.#lastAvail & this.#mask),
+    );
+    if (head >= this.size) {
+      throw new DriverError(
+        "2.7.6",
+        `Driver: head ${head} is not below queue size ${this.size}`,
+      );
+    }
+    const chain = this.#chains[head] ??= new DescriptorChain(this.#ram, head);
+    if (chain.inFlight) {
+      throw new DriverError("2.7.6", `Driver: head ${head} is available twice`);
+    }
+    this.#lastAvail = (this.#lastAvail + 1) & 0xffff;
+    chain.begin();
+    this.#walk(chain, this.#desc, this.size, head, this.#indirect);
+    chain.finish();
+    chain.inFlight = true;
+    return chain;
+  }
+
+  /** Walks a table of `entries` descriptors at byte offset `table` from `index` on. */
+  #walk(
+    chain: DescriptorChain,
+    table: number,
+    entries: number,
+    index: number,
+    indirectAllowed: boolean,
+  ): void {
+    const u32 = this.#u32;
+    for (let steps = 0;; steps++) {
+      if (steps === entries) {
+        throw new DriverError(
+          "2.7.5",
+          `Driver: chain loops or is longer than ${entries}`,
+        );
+      }
+      const at = (table + index * VIRTQ_DESC_SIZE) / 4;
+      const gpa = u32[at]! + u32[at + 1]! * 2 ** 32;
+      const length = u32[at + 2]!;
+      const word = u32[at + 3]!;
+      const flags = word & 0xffff;
+      const next = word >>> 16;
+      if (flags & VIRTQ_DESC_F_INDIRECT) {
+        this.#walkIndirect(chain, gpa, length, flags, indirectAllowed);
+        return;
+      }
+      const offset = this.#ram.translate(gpa, length);
+      if (offset < 0) {
+        throw new DriverError(
+          "2.7.5",
+          `Driver: buffer of ${length} bytes at ${hex(gpa)} is not in RAM`,
+        );
+      }
+      if (length > 0) {
+        chain.add(offset, length, (flags & VIRTQ_DESC_F_WRITE) !== 0);
+      }
+      if (!(flags & VIRTQ_DESC_F_NEXT)) return;
+      if (next >= entries) {
+        throw new DriverError(
+          "2.7.5",
+          `Driver: next ${next} is not below ${entries}`,
+        );
+      }
+      index = next;
+    }
+  }
+
+  #walkIndirect(
+    chain: DescriptorChain,
+    gpa: number,
+    length: number,
+    flags: number,
+    allowed: boolean,
+  ): void {
+    if (!allowed) {
+      throw new DriverError(
+        "2.7.5.3.1",
+        "Driver: indirect descriptor in an indirect table, or not negotiated",
+      );
+    }
+    if (flags & VIRTQ_DESC_F_NEXT) {
+      throw new DriverError(
+        "2.7.5.3.1",
+        "Driver: indirect descriptor has NEXT too",
+      );
+    }
+    if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) {
+      throw new DriverError(
+        "2.7.5.3.1",
+        `Driver: indirect table of ${length} bytes is no multiple of 16`,
+      );
+    }
+    const entries = length / VIRTQ_DESC_SIZE;
+    if (entries > this.size) {
+      throw new DriverError(
+        "2.7.5.3.1",
+        `Driver: indirect table of ${entries} is longer than the queue, ${this.size}`,
+      );
+    }
+    const table = this.#ram.translate(gpa, length);
+    // The table is read by words, so that a misaligned one would be read elsewhere.
+    if (table < 0 || table % 4 !== 0) {
+      throw new DriverError(
+        "2.7.5.3",
+        `Driver: indirect table at ${hex(gpa)} is misaligned or not in RAM`,
+      );
+    }
+    this.#walk(chain, table, entries, 0, false);
+  }
+
+  /** Gives a chain back with the number of bytes that were written into it. */
+  addUsed(chain: DescriptorChain, written: number): void {
+    const at = this.#usedRing + 2 * (this.#nextUsed & this.#mask);
+    this.#u32[at] = chain.head;
+    this.#u32[at + 1] = written;
+    chain.inFlight = false;
+    this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
+    // Sequentially consistent: the element is seen before the index (§2.7.8.2).
+    Atomics.store(this.#u16, this.#usedIdx, this.#nextUsed);
+  }
+
+  /** Whether the driver wants an interrupt for what was added since this was last asked (§2.7.7.2). */
+  needsInterrupt(): boolean {
+    const old = this.#signalledUsed;
+    const now = this.#nextUsed;
+    if (old === now) return false;
+    this.#signalledUsed = now;
+    if (!this.#eventIdx) {
+      return (Atomics.load(this.#u16, this.#availFlags) &
+        VIRTQ_AVAIL_F_NO_INTERRUPT) === 0;
+    }
+    const event = Atomics.load(this.#u16, this.#usedEvent);
+    return ((now - event - 1) & 0xffff) < ((now - old) & 0xffff);
+  }
+
+  /** Asks the driver not to kick while the queue is being drained. */
+  disableNotifications(): void {
+    if (!this.#eventIdx) {
+      Atomics.store(this.#u16, this.#usedFlags, VIRTQ_USED_F_NO_NOTIFY);
+    }
+  }
+
+  /** Asks for kicks again; true when chains came meanwhile, which no kick will announce. */
+  enableNotifications(): boolean {
+    if (this.#eventIdx) {
+      Atomics.store(this.#u16, this.#availEvent, this.#lastAvail);
+    } else Atomics.store(this.#u16, this.#usedFlags, 0);
+    return Atomics.load(this.#u16, this.#availIdx) !== this.#lastAvail;
+  }
+}
+
+function place(
+  ram: RamView,
+  what: string,
+  gpa: number,
+  length: number,
+  align: number,
+): number {
+  if (gpa % align !== 0) {
+    throw new DriverError(
+      "2.7",
+      `Driver: ${what} at ${hex(gpa)} is not aligned to ${align}`,
+    );
+  }
+  const offset = ram.translate(gpa, length);
+  if (offset < 0) {
+    throw new DriverError(
+      "2.7",
+      `Driver: ${what} at ${hex(gpa)} is not in RAM`,
+    );
+  }
+  return offset;
+}
+
+// The device writes the used ring; over the driver's parts that would never end well.
+function refuseOverlap(
+  a: number,
+  aLength: number,
+  b: number,
+  bLength: number,
+): void {
+  if (a < b + bLength && b < a + aLength) {
+    throw new DriverError("2.7", "Driver: the used ring overlaps another part");
+  }
+}

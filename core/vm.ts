@@ -1,0 +1,227 @@
+// Thread: main
+// A VM for whoever embeds it: start, streams, events, pause, stop. It never prints and never ends the process.
+import { ConsoleStream } from "./device/console_stream.ts";
+import type { DeviceError } from "./errors.ts";
+import type { BootSourceOptions } from "./image/boot_source.ts";
+import { log } from "./log.ts";
+import {
+  type Machine,
+  type MachineStatistics,
+  startMachine,
+} from "./machine.ts";
+import type { VmConfig } from "./manifest/config.ts";
+import { VcpuHandle } from "./vcpu/handle.ts";
+
+/** How a VM ended. `poweroff` and `reboot` are the guest's wish; a reboot ends the VM as well. */
+export type ExitReason =
+  | "poweroff"
+  | "reboot"
+  | "panic"
+  | "triple-fault"
+  | "internal-error"
+  | "stopped"
+  | "killed"
+  | "failure";
+
+export interface VmExit {
+  readonly reason: ExitReason;
+  /** One line for people. */
+  readonly detail: string;
+}
+
+/** Events of a {@linkcode Vm}, by name; each is a CustomEvent with this detail. */
+export interface VmEvents {
+  /** vCPU 0 runs. */
+  started: null;
+  /** The guest's kernel panicked. */
+  guestpanic: null;
+  /** A driver in the guest broke the virtio specification. */
+  drivererror: { device: string; section: string; message: string };
+  /** A device's code failed. The VM goes on without it until the driver resets it. */
+  devicefault: DeviceError;
+  exit: VmExit;
+}
+
+export interface VmOptions extends BootSourceOptions {
+  /** Folder that the paths of a manifest given as an object are relative to; default: the current one. */
+  readonly baseDir?: string;
+  /** vCPU 0's thread, when it was started before the manifest was read. */
+  readonly vcpu0?: VcpuHandle;
+}
+
+/** A manifest: a path or URL of a `vm.json`, or its content as an object. */
+export type ManifestSource = string | URL | Readonly<Record<string, unknown>>;
+
+/**
+ * A running virtual machine.
+ *
+ * ```ts no-run
+ * import { Vm } from "@paddock/paddock";
+ * await using vm = await Vm.start("vm.json");
+ * vm.console.readable.pipeTo(Deno.stdout.writable, { preventClose: true });
+ * const { reason } = await vm.wait(); // "poweroff"
+ * ```
+ */
+export class Vm extends EventTarget implements AsyncDisposable {
+  readonly config: VmConfig;
+  readonly #exit = Promise.withResolvers<VmExit>();
+  #ending: Promise<void> | null = null;
+  #machine!: Machine;
+  #console: ConsoleStream | null = null;
+
+  private constructor(config: VmConfig) {
+    super();
+    this.config = config;
+  }
+
+  /**
+   * Checks the manifest, assembles the VM and runs it.
+   * @throws {ManifestError} when the manifest, or a file it names, cannot be used
+   * @throws {HostError} when the host cannot run it
+   */
+  static async start(
+    manifest: ManifestSource,
+    options: VmOptions = {},
+  ): Promise<Vm> {
+    // The thread takes a while to come up; it does so while the manifest is read.
+    const vcpu0 = options.vcpu0 ?? new VcpuHandle();
+    try {
+      const { readManifest } = await import("./manifest/source.ts");
+      const config = readManifest(manifest, options.baseDir ?? Deno.cwd());
+      return await Vm.#assemble(config, vcpu0, options);
+    } catch (error) {
+      vcpu0.abandon();
+      throw error;
+    }
+  }
+
+  static async #assemble(
+    config: VmConfig,
+    vcpu0: VcpuHandle,
+    options: VmOptions,
+  ): Promise<Vm> {
+    const { closeBoot, openBoot } = await import("./image/boot_source.ts");
+    const image = await openBoot(config.boot, options);
+    try {
+      const vm = new Vm(config);
+      vm.#machine = await startMachine(config, image, vcpu0, {
+        onRunning: () => vm.#emit("started", null),
+        onPower: (event) => vm.#onPower(event),
+        onVcpuExit: (vcpu, { reason, detail }) =>
+          vm.#end({
+            reason: reason === "triple-fault" || reason === "internal-error"
+              ? reason
+              : "failure",
+            detail: `vCPU ${vcpu}: ${detail}`,
+          }),
+        onDriverError: (device, section, message) => {
+          log("warning", device, message, { section });
+          vm.#emit("drivererror", { device, section, message });
+        },
+        onFault: (error) => {
+          log("error", error.device, error.message);
+          vm.#emit("devicefault", error);
+        },
+        onLog: (device, message) => void log("info", device, message),
+      });
+      return vm;
+    } finally {
+      closeBoot(image);
+    }
+  }
+
+  #emit<Name extends keyof VmEvents>(name: Name, detail: VmEvents[Name]): void {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  /** Typed form of `addEventListener`. */
+  on<Name extends keyof VmEvents>(
+    name: Name,
+    listener: (detail: VmEvents[Name]) => void,
+  ): void {
+    this.addEventListener(
+      name,
+      (event) => listener((event as CustomEvent<VmEvents[Name]>).detail),
+    );
+  }
+
+  #onPower(event: "poweroff" | "reboot" | "panic"): void {
+    if (event === "panic") this.#emit("guestpanic", null);
+    const detail = {
+      poweroff: "the guest powered off",
+      reboot: "the guest rebooted",
+      panic: "the guest's kernel panicked",
+    }[event];
+    this.#end({ reason: event, detail });
+  }
+
+  /** The first reason stands; everything is given back before `wait` resolves. */
+  #end(exit: VmExit): Promise<void> {
+    return this.#ending ??= (async () => {
+      // A guest may power off while `start` is still on its way.
+      await Promise.resolve();
+      while (this.#machine === undefined) {
+        await new Promise((next) => setTimeout(next, 1));
+      }
+      await this.#machine.stop();
+      this.#console?.close();
+      this.#emit("exit", exit);
+      this.#exit.resolve(exit);
+    })();
+  }
+
+  /** The streams of the first console device, hvc0; null without one. */
+  get console(): ConsoleStream | null {
+    const name = this.config.devices.find(({ builtIn, module }) =>
+      builtIn && module.includes("/console/")
+    )?.name;
+    const port = name === undefined ? undefined : this.port(name);
+    if (port === undefined) return null;
+    return this.#console ??= new ConsoleStream(port);
+  }
+
+  /** ttyS0. */
+  get serial(): {
+    readonly readable: ReadableStream<Uint8Array>;
+    readonly writable: WritableStream<Uint8Array>;
+  } {
+    return this.#machine.serial;
+  }
+
+  /** Messages to and from the device with this name. */
+  port(device: string): MessagePort | undefined {
+    return this.#machine.devices.ports.get(device);
+  }
+
+  get statistics(): MachineStatistics {
+    return this.#machine.statistics;
+  }
+
+  /** Resolves when the VM has ended and everything is given back. */
+  wait(): Promise<VmExit> {
+    return this.#exit.promise;
+  }
+
+  /** Resolves when no vCPU runs any more. */
+  pause(): Promise<void> {
+    return this.#machine.pause();
+  }
+
+  resume(): void {
+    this.#machine.resume();
+  }
+
+  /** Stops the vCPUs, then the devices: what a driver was told is written is on the host. */
+  async stop(): Promise<void> {
+    await this.#end({ reason: "stopped", detail: "stopped by its owner" });
+  }
+
+  /** As `stop`, but says that it was killed. */
+  async kill(): Promise<void> {
+    await this.#end({ reason: "killed", detail: "killed by its owner" });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}

@@ -1,0 +1,111 @@
+// The block device (virtio-v1.3 §5.2): a raw image, never probed for another format.
+import { defineDevice, type DescriptorChain } from "../../core/plugin.ts";
+import { DiskFile } from "./backend.ts";
+import * as blk from "./protocol.ts";
+
+interface BlockOptions {
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly serial: string;
+}
+
+export default defineDevice<BlockOptions>(({ options, punchHole }) => {
+  const writable = !options.readOnly;
+  const disk = new DiskFile(options.path, writable);
+  const id = new Uint8Array(blk.ID_LENGTH);
+  new TextEncoder().encodeInto(options.serial, id);
+  const header: blk.RequestHeader = { type: 0, offset: 0 };
+
+  /** Carries a request out and returns its status; `data` is the room for data that the chain has. */
+  function execute(
+    { readable, writable: answer }: DescriptorChain,
+    data: number,
+  ): number | Promise<number> {
+    const { type, offset } = header;
+    switch (type) {
+      case blk.VIRTIO_BLK_T_IN:
+        if (!blk.isOnDisk(offset, data, disk.size)) {
+          return blk.VIRTIO_BLK_S_IOERR;
+        }
+        return status(disk.read(answer, offset, data));
+      case blk.VIRTIO_BLK_T_OUT: {
+        const length = readable.remaining;
+        if (!writable || !blk.isOnDisk(offset, length, disk.size)) {
+          return blk.VIRTIO_BLK_S_IOERR;
+        }
+        return status(disk.write(readable, offset, length));
+      }
+      case blk.VIRTIO_BLK_T_FLUSH:
+        return status(!writable || disk.flush());
+      case blk.VIRTIO_BLK_T_GET_ID:
+        answer.write(id.subarray(0, Math.min(data, id.length)));
+        return blk.VIRTIO_BLK_S_OK;
+      case blk.VIRTIO_BLK_T_DISCARD:
+      case blk.VIRTIO_BLK_T_WRITE_ZEROES: {
+        if (!writable) return blk.VIRTIO_BLK_S_IOERR;
+        const ranges = blk.readRanges(readable, type, disk.size);
+        return typeof ranges === "number" ? ranges : clear(type, ranges);
+      }
+      default:
+        return blk.VIRTIO_BLK_S_UNSUPP;
+    }
+  }
+
+  async function clear(
+    type: number,
+    ranges: readonly blk.Range[],
+  ): Promise<number> {
+    for (const { offset, length, unmap } of ranges) {
+      const discard = type === blk.VIRTIO_BLK_T_DISCARD;
+      // A hole reads as zeros; where the file system has none, a discard is only a hint (§5.2.6.2).
+      const punched = (discard || unmap) && await punchHole(offset, length);
+      if (!punched && !discard && !disk.zero(offset, length)) {
+        return blk.VIRTIO_BLK_S_IOERR;
+      }
+    }
+    return blk.VIRTIO_BLK_S_OK;
+  }
+
+  return {
+    id: 2,
+    features: [
+      blk.VIRTIO_BLK_F_SEG_MAX,
+      blk.VIRTIO_BLK_F_BLK_SIZE,
+      blk.VIRTIO_BLK_F_FLUSH,
+      ...(writable
+        ? [blk.VIRTIO_BLK_F_DISCARD, blk.VIRTIO_BLK_F_WRITE_ZEROES]
+        : [blk.VIRTIO_BLK_F_RO]),
+    ],
+    config: blk.configSpace({ size: disk.size, writable }),
+    queues: [{
+      name: "requestq",
+      size: 256,
+      handle(chain) {
+        // The status byte is the last one that the device may write (§5.2.6).
+        const data = chain.writable.remaining - 1;
+        if (data < 0) return 0;
+        blk.readHeader(chain.readable, header);
+        const result = execute(chain, data);
+        if (typeof result === "number") return finish(chain, result);
+        return result.then((status) => finish(chain, status));
+      },
+    }],
+    close: () => disk.close(),
+  };
+});
+
+function status(ok: boolean): number {
+  return ok ? blk.VIRTIO_BLK_S_OK : blk.VIRTIO_BLK_S_IOERR;
+}
+
+/** Writes the status byte into its place, and says how much of the chain is written in front of it too. */
+function finish(
+  { writable, capacity }: DescriptorChain,
+  status: number,
+): number {
+  const unwritten = writable.remaining - 1;
+  writable.skip(unwritten);
+  writable.u8(status);
+  // Bytes in front of the status count only when all of them were written (§2.7.8.2).
+  return unwritten === 0 ? capacity : 0;
+}

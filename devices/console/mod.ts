@@ -1,0 +1,114 @@
+// The console (virtio-v1.3 §5.3), one port, hvc0: bytes to and from whoever holds the VM.
+import {
+  type ChainReader,
+  defineDevice,
+  type PulledQueue,
+} from "../../core/plugin.ts";
+
+/** Messages over the device's port. Both sides count bytes in flight, so that neither can flood the other. */
+type FromHost =
+  | { readonly type: "input"; readonly bytes: Uint8Array }
+  | { readonly type: "taken"; readonly length: number }
+  | {
+    readonly type: "resize";
+    readonly columns: number;
+    readonly rows: number;
+  };
+
+const VIRTIO_CONSOLE_F_SIZE = 0;
+const RECEIVEQ = 0;
+/** Bytes of output that the host has not taken yet, above which the guest's writes wait. */
+const WINDOW = 256 * 1024;
+/** The most bytes of one message. */
+const MAX_OUTPUT = 64 * 1024;
+
+export default defineDevice(({ port, queue, updateConfig }) => {
+  let pending: Uint8Array[] = [];
+  let inFlight = 0;
+  const waiting: (() => void)[] = [];
+
+  function deliver(receiveq: PulledQueue): void {
+    let delivered = 0;
+    while (pending.length > 0) {
+      const chain = receiveq.pop();
+      if (chain === null) break;
+      const bytes = pending[0]!;
+      const written = chain.writable.write(bytes);
+      receiveq.addUsed(chain, written);
+      delivered += written;
+      if (written === bytes.length) pending.shift();
+      else pending[0] = bytes.subarray(written);
+    }
+    receiveq.flush();
+    if (delivered > 0) port.postMessage({ type: "taken", length: delivered });
+  }
+
+  function send(from: ChainReader): void {
+    const bytes = new Uint8Array(Math.min(from.remaining, MAX_OUTPUT));
+    from.read(bytes);
+    inFlight += bytes.length;
+    port.postMessage({ type: "output", bytes }, [bytes.buffer]);
+  }
+
+  async function sendAll(from: ChainReader): Promise<number> {
+    while (from.remaining > 0) {
+      send(from);
+      if (inFlight >= WINDOW) await whenTaken();
+    }
+    return 0;
+  }
+
+  function whenTaken(): Promise<void> {
+    return new Promise((resolve) => waiting.push(resolve));
+  }
+
+  port.onmessage = ({ data }: MessageEvent<FromHost>) => {
+    switch (data.type) {
+      case "input": {
+        pending.push(data.bytes);
+        const receiveq = queue(RECEIVEQ);
+        if (receiveq !== null) deliver(receiveq);
+        break;
+      }
+      case "taken":
+        inFlight -= data.length;
+        if (inFlight < WINDOW) { for (const go of waiting.splice(0)) go(); }
+        break;
+      case "resize":
+        updateConfig(0, size(data.columns, data.rows));
+        break;
+    }
+  };
+
+  return {
+    id: 3,
+    features: [VIRTIO_CONSOLE_F_SIZE],
+    config: size(80, 24),
+    queues: [
+      { name: "receiveq", size: 64, available: deliver },
+      {
+        name: "transmitq",
+        size: 64,
+        handle({ readable }) {
+          if (readable.remaining > MAX_OUTPUT) return sendAll(readable);
+          send(readable);
+          return inFlight < WINDOW ? 0 : whenTaken().then(() => 0);
+        },
+      },
+    ],
+    reset() {
+      const length = pending.reduce((sum, bytes) => sum + bytes.length, 0);
+      pending = [];
+      if (length > 0) port.postMessage({ type: "taken", length });
+    },
+    close: () => port.close(),
+  };
+});
+
+/** struct virtio_console_config: cols, rows; the rest is for multiport. */
+function size(columns: number, rows: number): Uint8Array {
+  const config = new DataView(new ArrayBuffer(4));
+  config.setUint16(0, columns, true);
+  config.setUint16(2, rows, true);
+  return new Uint8Array(config.buffer);
+}

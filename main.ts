@@ -1,0 +1,35 @@
+// Arguments → command → exit status. Each command is loaded when it is called, so that `run` pays for no other.
+import { parseCliArgs } from "./core/cli/args.ts";
+import { reportError } from "./core/cli/output.ts";
+
+/** Runs the command line and returns the process's exit status. */
+async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const args = parseCliArgs(argv);
+    const registry = async () =>
+      (await import("./devices/registry.ts")).builtInDevices;
+    switch (args.command) {
+      case "run":
+        return await (await import("./core/cli/run.ts")).run(args);
+      case "init":
+        return await (await import("./core/cli/init.ts"))
+          .init(args, await registry());
+      case "check":
+        return await (await import("./core/cli/check.ts"))
+          .check(args, await registry());
+      case "doctor":
+        return await (await import("./core/cli/doctor.ts")).doctor(args);
+      case "schema":
+        return await (await import("./core/cli/schema.ts"))
+          .schema(args, await registry());
+      case "help":
+        return await (await import("./core/cli/help.ts")).help();
+      case "version":
+        return await (await import("./core/cli/help.ts")).version();
+    }
+  } catch (error) {
+    return reportError(error, argv.includes("--no-color") === false);
+  }
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

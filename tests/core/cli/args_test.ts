@@ -1,0 +1,111 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  type CliArgs,
+  parseCliArgs,
+  UsageError,
+} from "../../../core/cli/args.ts";
+
+const GLOBAL = { logLevel: "info", json: false, color: true } as const;
+const RUN = {
+  ...GLOBAL,
+  command: "run",
+  manifest: undefined,
+  script: undefined,
+} as const;
+
+const GOOD: readonly (readonly [string, CliArgs])[] = [
+  ["", RUN],
+  ["run", RUN],
+  ["vm.json", { ...RUN, manifest: "vm.json" }],
+  ["run dir/123", { ...RUN, manifest: "dir/123" }],
+  ["run 123", { ...RUN, manifest: "123" }],
+  ["run -- --odd.json", { ...RUN, manifest: "--odd.json" }],
+  ["run --script a.sh vm.json", {
+    ...RUN,
+    manifest: "vm.json",
+    script: "a.sh",
+  }],
+  ["--script=a.sh ./vm.json", {
+    ...RUN,
+    manifest: "./vm.json",
+    script: "a.sh",
+  }],
+  ["run --log-level debug --no-color --json", {
+    ...RUN,
+    logLevel: "debug",
+    color: false,
+    json: true,
+  }],
+  ["init", { ...GLOBAL, command: "init", dir: ".", force: false }],
+  ["init a --force", { ...GLOBAL, command: "init", dir: "a", force: true }],
+  ["check", { ...GLOBAL, command: "check", manifest: undefined }],
+  ["check --json a.json", {
+    ...GLOBAL,
+    json: true,
+    command: "check",
+    manifest: "a.json",
+  }],
+  ["doctor", { ...GLOBAL, command: "doctor" }],
+  ["schema", { ...GLOBAL, command: "schema" }],
+  ["--help", { ...GLOBAL, command: "help" }],
+  ["run -h", { ...GLOBAL, command: "help" }],
+  ["-V", { ...GLOBAL, command: "version" }],
+];
+
+const BAD: readonly (readonly [string, string])[] = [
+  ["chekc", 'Unknown command "chekc"; did you mean check?'],
+  [
+    "toast",
+    'Unknown command "toast"; the commands are run, init, check, doctor, schema',
+  ],
+  [
+    "constructor",
+    'Unknown command "constructor"; the commands are run, init, check, doctor, schema',
+  ],
+  ["--froce init", 'Unknown option "--froce"; did you mean --force?'],
+  ["--no-colour", 'Unknown option "--no-colour"; did you mean --no-color?'],
+  ["--no-json", 'Unknown option "--no-json"; see paddock --help'],
+  ["-x", 'Unknown option "-x"; see paddock --help'],
+  ["--__proto__=1", 'Unknown option "--__proto__"; see paddock --help'],
+  ["--memory=1G", 'Unknown option "--memory"; see paddock --help'],
+  ["--script", "--script needs a value; see paddock --help"],
+  ["--script --json", "--script needs a value; see paddock --help"],
+  [
+    "--log-level loud",
+    '--log-level must be debug, info, warning, error, not "loud"',
+  ],
+  ["--no-json=1", "--no-json takes no value; write it alone"],
+  ["--json=yes check", "--json takes no value; write it alone"],
+  ["check a.json b.json", 'check takes one manifest; remove "b.json"'],
+  ["doctor now", 'doctor takes no operand; remove "now"'],
+  ["check --force", "--force belongs to init, not to check; remove it"],
+  ["init --script a.sh", "--script belongs to run, not to init; remove it"],
+];
+
+const words = (line: string) => line === "" ? [] : line.split(" ");
+
+Deno.test("parseCliArgs() makes a typed command of the arguments", () => {
+  for (const [line, expected] of GOOD) {
+    assertEquals(parseCliArgs(words(line)), expected, `for ${line}`);
+  }
+});
+
+Deno.test("parseCliArgs() refuses what it does not know with one line", () => {
+  for (const [line, message] of BAD) {
+    const error = assertThrows(() => parseCliArgs(words(line)), UsageError);
+    assertEquals((error as UsageError).message, message);
+  }
+});
+
+Deno.test("parseCliArgs() refuses an empty name and one that would break the line", () => {
+  assertEquals(
+    (assertThrows(() => parseCliArgs(["run", ""]), UsageError) as UsageError)
+      .message,
+    "run was given an empty name; name a manifest",
+  );
+  assertEquals(
+    (assertThrows(() => parseCliArgs(["a\n\x1b[2J"]), UsageError) as UsageError)
+      .message,
+    'Unknown command "a\\n\\u001b[2J"; the commands are run, init, check, doctor, schema',
+  );
+});

@@ -1,0 +1,134 @@
+// What differs from run to run in the lab: the working tree, Deno's cache and the command, as an archive
+// that the lab's first process stacks over the base image.
+
+import { cacheFolder } from "../../core/image/cache.ts";
+import { type CpioEntry, writeCpio } from "../../core/image/cpio.ts";
+
+export interface Session {
+  readonly command: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Seconds after which the lab switches itself off, should nobody be left to end it. */
+  readonly timeout: number;
+  readonly terminal?: { readonly rows: number; readonly columns: number };
+}
+
+const SKIPPED = new Set([".git", "node_modules"]);
+const PASSED_ON =
+  /^(NO_COLOR|FORCE_COLOR|TERM|COLORTERM|LANG|LC_ALL|DENO_.*|PADDOCK_.*)$/;
+
+/** The repository's folder, without a slash at the end. */
+export const REPOSITORY = new URL("../..", import.meta.url).pathname.replace(
+  /\/$/,
+  "",
+);
+
+export async function buildLayer(
+  session: Session,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const layer = new Layer();
+  await layer.addTree(REPOSITORY);
+  await layer.addTree(denoFolder());
+  layer.addText(
+    "/lab/session.sh",
+    await Deno.readTextFile(new URL("session.sh", import.meta.url)),
+  );
+  layer.addText("/lab/command.sh", commandScript(session));
+  layer.addText("/lab/timeout", `${session.timeout}\n`);
+  if (session.terminal) {
+    const { rows, columns } = session.terminal;
+    layer.addText("/lab/terminal", `rows ${rows} columns ${columns}\n`);
+  }
+  return writeCpio(layer.entries);
+}
+
+/** Collects members below layer/, each after its parents. */
+class Layer {
+  readonly entries: CpioEntry[] = [];
+  readonly #folders = new Set<string>();
+
+  addText(path: string, text: string): void {
+    this.#addFolder(path.slice(0, path.lastIndexOf("/")));
+    this.entries.push({
+      type: "file",
+      path: `layer${path}`,
+      data: new TextEncoder().encode(text),
+    });
+  }
+
+  async addTree(folder: string): Promise<void> {
+    this.#addFolder(folder);
+    for (const { name, isDirectory, isSymlink } of Deno.readDirSync(folder)) {
+      const path = `${folder}/${name}`;
+      if (SKIPPED.has(name)) continue;
+      if (isDirectory) await this.addTree(path);
+      else if (isSymlink) {
+        this.entries.push({
+          type: "symlink",
+          path: `layer${path}`,
+          target: await Deno.readLink(path),
+        });
+      } else await this.#addFile(path);
+    }
+  }
+
+  async #addFile(path: string): Promise<void> {
+    try {
+      const { mode } = await Deno.stat(path);
+      const data = await Deno.readFile(path);
+      this.entries.push({
+        type: "file",
+        path: `layer${path}`,
+        data,
+        mode: (mode ?? 0o644) & 0o777,
+      });
+    } catch (error) {
+      // Another process may be writing the tree: what is gone by now is not needed.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+
+  #addFolder(folder: string): void {
+    if (this.#folders.has(folder)) return;
+    if (folder !== "") {
+      this.#addFolder(folder.slice(0, folder.lastIndexOf("/")));
+    }
+    this.#folders.add(folder);
+    this.entries.push({ type: "directory", path: `layer${folder}` });
+  }
+}
+
+/** Where `deno` keeps its cache. */
+function denoFolder(): string {
+  const shared = Deno.env.get("XDG_CACHE_HOME") ??
+    `${Deno.env.get("HOME")}/.cache`;
+  return Deno.env.get("DENO_DIR") ?? `${shared}/deno`;
+}
+
+function commandScript({ command, cwd, env }: Session): string {
+  const inherited = Object.entries(Deno.env.toObject()).filter(([name]) =>
+    PASSED_ON.test(name)
+  );
+  const variables = {
+    ...Object.fromEntries(inherited),
+    HOME: Deno.env.get("HOME") ?? "/root",
+    DENO_DIR: denoFolder(),
+    DENO_NO_UPDATE_CHECK: "1",
+    PADDOCK_CACHE: cacheFolder(),
+    PADDOCK_LAB: "1",
+    ...env,
+  };
+  return [
+    ...Object.entries(variables).map(([name, value]) =>
+      `export ${name}=${quote(value)}`
+    ),
+    `cd ${quote(cwd)} || exit`,
+    `exec ${command.map(quote).join(" ")}`,
+    "",
+  ].join("\n");
+}
+
+/** As one word of sh. */
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`;
+}

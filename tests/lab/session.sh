@@ -1,0 +1,47 @@
+# Runs /lab/command.sh on the host's standard streams (virtio-serial ports), or on a terminal
+# (hvc0) if /lab/terminal has its size; then reports its status and switches the machine off.
+
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+mkdir -p /dev/pts /dev/shm /run /tmp
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+ln -s /proc/self/fd /dev/fd
+ln -s /proc/self/fd/0 /dev/stdin
+ln -s /proc/self/fd/1 /dev/stdout
+ln -s /proc/self/fd/2 /dev/stderr
+ip link set lo up
+hostname lab
+# Guests may have more RAM than the lab: it is only touched pages that count.
+echo 1 >/proc/sys/vm/overcommit_memory
+
+# Nothing is left running if the host's side dies.
+(sleep "$(cat /lab/timeout)" && poweroff -f) &
+
+# The ports are announced one by one; the last is the one for the status.
+until [ -c /dev/vport*p4 ]; do sleep 0.01; done
+port=$(echo /dev/vport*p4)
+port=${port%4}
+
+if [ -f /lab/terminal ]; then
+  stty $(cat /lab/terminal) </dev/hvc0
+  setsid -c sh /lab/command.sh </dev/hvc0 >/dev/hvc0 2>&1
+  status=$?
+else
+  # A port opens only once, which breaks /dev/stdout and the like: pipes stand between.
+  mkfifo /run/stdin /run/stdout /run/stderr
+  cat <"$port"1 >/run/stdin &
+  cat </run/stdout >"$port"2 &
+  stdout=$!
+  cat </run/stderr >"$port"3 &
+  stderr=$!
+  sh /lab/command.sh </run/stdin >/run/stdout 2>/run/stderr
+  status=$?
+  # What the command left running may keep the pipes open: not for ever.
+  (sleep 2 && kill "$stdout" "$stderr") 2>/dev/null &
+  wait "$stdout" "$stderr"
+fi
+
+echo "$status" >"$port"4
+poweroff -f
