@@ -3,13 +3,26 @@
 
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
-/** Writes a record of the category ["paddock", …]. The embedder configures LogTape; without that it is silent. */
+let setUp: () => Promise<void> = () => Promise.resolve();
+let ready: Promise<unknown> | null = null;
+
+/** Has `configure` run before the first record. Without it, records go where the embedder's LogTape sends them. */
+export function beforeFirstRecord(configure: () => Promise<void>): void {
+  setUp = configure;
+}
+
+/** Writes a record of the category ["paddock", category]. */
 export async function log(
   level: LogLevel,
   category: string,
   message: string,
   properties: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
+  await (ready ??= setUp());
   const { getLogger } = await import("@logtape/logtape");
-  getLogger(["paddock", category])[level](message, { ...properties });
+  // The message may quote the guest: it is an argument, not a template.
+  getLogger(["paddock", category])[level]("{text}", {
+    text: message,
+    ...properties,
+  });
 }

@@ -45,8 +45,6 @@ export interface VmEvents {
 export interface VmOptions extends BootSourceOptions {
   /** Folder that the paths of a manifest given as an object are relative to; default: the current one. */
   readonly baseDir?: string;
-  /** vCPU 0's thread, when it was started before the manifest was read. */
-  readonly vcpu0?: VcpuHandle;
 }
 
 /** A manifest: a path or URL of a `vm.json`, or its content as an object. */
@@ -84,27 +82,27 @@ export class Vm extends EventTarget implements AsyncDisposable {
     options: VmOptions = {},
   ): Promise<Vm> {
     // The thread takes a while to come up; it does so while the manifest is read.
-    const vcpu0 = options.vcpu0 ?? new VcpuHandle();
+    const vcpu0 = new VcpuHandle();
     try {
       const { readManifest } = await import("./manifest/source.ts");
       const config = readManifest(manifest, options.baseDir ?? Deno.cwd());
-      return await Vm.#assemble(config, vcpu0, options);
+      return await Vm.launch(config, { ...options, vcpu0 });
     } catch (error) {
       vcpu0.abandon();
       throw error;
     }
   }
 
-  static async #assemble(
+  /** As `start`, for a manifest that was checked already, with vCPU 0's thread starting up. */
+  static async launch(
     config: VmConfig,
-    vcpu0: VcpuHandle,
-    options: VmOptions,
+    options: BootSourceOptions & { readonly vcpu0: VcpuHandle },
   ): Promise<Vm> {
     const { closeBoot, openBoot } = await import("./image/boot_source.ts");
     const image = await openBoot(config.boot, options);
     try {
       const vm = new Vm(config);
-      vm.#machine = await startMachine(config, image, vcpu0, {
+      vm.#machine = await startMachine(config, image, options.vcpu0, {
         onRunning: () => vm.#emit("started", null),
         onPower: (event) => vm.#onPower(event),
         onVcpuExit: (vcpu, { reason, detail }) =>

@@ -1,8 +1,11 @@
 // Thread: main
 // The manifest as the library takes it. The one place where the core names the built-in devices.
 import { builtInDevices } from "../../devices/registry.ts";
+import { cacheFolder } from "../image/cache.ts";
 import type { VmConfig } from "./config.ts";
-import { loadManifest, parseManifest } from "./load.ts";
+import { defaultManifest } from "./defaults.ts";
+import { loadManifest, MANIFEST_NAME, parseManifest } from "./load.ts";
+import { withScript } from "./resolve.ts";
 
 /** Reads and checks a manifest: a path, a URL, or an object whose paths are relative to `baseDir`. */
 export function readManifest(
@@ -12,4 +15,24 @@ export function readManifest(
   return typeof source === "string" || source instanceof URL
     ? loadManifest(source, builtInDevices)
     : parseManifest(source, baseDir, builtInDevices);
+}
+
+/** The named manifest, else `vm.json` here, else the built-in one, whose disk lies in the user's cache folder. */
+export function readManifestOrDefault(
+  path: string | undefined,
+  script: string | undefined,
+): VmConfig {
+  const config = path === undefined ? readDefault() : readManifest(path, ".");
+  return script === undefined ? config : withScript(config, script);
+}
+
+function readDefault(): VmConfig {
+  try {
+    Deno.statSync(MANIFEST_NAME);
+  } catch {
+    const folder = `${cacheFolder()}/default`;
+    Deno.mkdirSync(folder, { recursive: true });
+    return parseManifest(defaultManifest(), folder, builtInDevices);
+  }
+  return readManifest(MANIFEST_NAME, ".");
 }

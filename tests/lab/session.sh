@@ -1,5 +1,5 @@
-# Runs /lab/command.sh on the host's standard streams (virtio-serial ports), or on a terminal
-# (hvc0) if /lab/terminal has its size; then reports its status and switches the machine off.
+# Runs /lab/command.sh on the host's standard streams (virtio-serial ports 1 to 3), or on a terminal
+# (hvc0) if /lab/terminal has its size; then reports its status (port 4) and switches the machine off.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p /dev/pts /dev/shm /run /tmp
@@ -15,7 +15,6 @@ ip link set lo up
 hostname lab
 # Guests may have more RAM than the lab: it is only touched pages that count.
 echo 1 >/proc/sys/vm/overcommit_memory
-
 # Nothing is left running if the host's side dies.
 (sleep "$(cat /lab/timeout)" && poweroff -f) &
 
@@ -24,24 +23,29 @@ until [ -c /dev/vport*p4 ]; do sleep 0.01; done
 port=$(echo /dev/vport*p4)
 port=${port%4}
 
+finish() {
+  cat /run/status >"${port}4"
+  poweroff -f
+}
+
 if [ -f /lab/terminal ]; then
   stty $(cat /lab/terminal) </dev/hvc0
   setsid -c sh /lab/command.sh </dev/hvc0 >/dev/hvc0 2>&1
-  status=$?
-else
-  # A port opens only once, which breaks /dev/stdout and the like: pipes stand between.
-  mkfifo /run/stdin /run/stdout /run/stderr
-  cat <"$port"1 >/run/stdin &
-  cat </run/stdout >"$port"2 &
-  stdout=$!
-  cat </run/stderr >"$port"3 &
-  stderr=$!
-  sh /lab/command.sh </run/stdin >/run/stdout 2>/run/stderr
-  status=$?
-  # What the command left running may keep the pipes open: not for ever.
-  (sleep 2 && kill "$stdout" "$stderr") 2>/dev/null &
-  wait "$stdout" "$stderr"
+  echo "$?" >/run/status
+  finish
 fi
 
-echo "$status" >"$port"4
-poweroff -f
+# A port opens only once, which would break /dev/stdout and the like: pipes stand between.
+mkfifo /run/stdin
+exec 3<>/run/stdin
+cat <"${port}1" >&3 &
+exec </run/stdin 3>&-
+{
+  {
+    sh /lab/command.sh 2>&1 >&4 4>&-
+    echo "$?" >/run/status
+    # What the command left running may keep the pipes open: not for ever.
+    (sleep 2 && finish) >/dev/null 2>&1 4>&- &
+  } | cat >"${port}3"
+} 4>&1 | cat >"${port}2"
+finish

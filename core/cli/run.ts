@@ -1,0 +1,102 @@
+// Thread: main
+// `paddock run`: a VM with this terminal as its console.
+import { beforeFirstRecord } from "../log.ts";
+import { VcpuHandle } from "../vcpu/handle.ts";
+import { type ExitReason, Vm, type VmExit } from "../vm.ts";
+import type { ArgsOf } from "./args.ts";
+import { printNote } from "./output.ts";
+import { Terminal } from "./terminal.ts";
+
+/** Exit statuses, as `--help` lists them. */
+const STATUS: Readonly<Record<ExitReason, number>> = {
+  "poweroff": 0,
+  "stopped": 0,
+  "failure": 1,
+  "reboot": 3,
+  "triple-fault": 4,
+  "internal-error": 5,
+  "panic": 6,
+  "killed": 1,
+};
+/** 128 and the signal's number, as shells have it. */
+const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+
+/** What the user may do about an end that is not the guest's wish. */
+const HINT: Partial<Record<ExitReason, string>> = {
+  "internal-error":
+    "this host's KVM cannot run the guest; see `paddock doctor`",
+  "triple-fault": "the guest's kernel broke down before it could say why",
+};
+
+export async function run(args: ArgsOf<"run">): Promise<number> {
+  beforeFirstRecord(async () =>
+    (await import("./logging.ts")).configureLogging(args)
+  );
+  using terminal = new Terminal();
+  await using vm = await start(args, terminal.interactive);
+  let status: number | null = null;
+  const listeners = Object.entries(SIGNALS).map(([name, code]) => {
+    const listener = () => {
+      status ??= code;
+      vm.kill();
+    };
+    Deno.addSignalListener(name as Deno.Signal, listener);
+    return () => Deno.removeSignalListener(name as Deno.Signal, listener);
+  });
+  const output = connect(vm, terminal);
+  const exit = await vm.wait();
+  await output;
+  for (const remove of listeners) remove();
+  report(args, exit);
+  return status ?? STATUS[exit.reason];
+}
+
+async function start(
+  args: ArgsOf<"run">,
+  interactive: boolean,
+): Promise<Vm> {
+  const vcpu0 = new VcpuHandle();
+  try {
+    const { readManifestOrDefault } = await import("../manifest/source.ts");
+    const config = readManifestOrDefault(args.manifest, args.script);
+    return await Vm.launch(config, {
+      vcpu0,
+      mode: interactive ? "shell" : "tour",
+      onProgress: printNote,
+    });
+  } catch (error) {
+    vcpu0.abandon();
+    throw error;
+  }
+}
+
+/** Connects console and serial port with stdin and stdout; resolves when all output is out. */
+function connect(vm: Vm, terminal: Terminal): Promise<unknown> {
+  const { console } = vm;
+  terminal.attach(console);
+  const input = (console ?? vm.serial).writable.getWriter();
+  terminal.read((bytes) => input.write(bytes), () => vm.stop()).catch(() => {
+    // stdin went away: the guest goes on without.
+  });
+  const outputs = [
+    ...(console === null ? [] : [console.readable]),
+    ...(vm.config.serial ? [vm.serial.readable] : []),
+  ];
+  return Promise.all(outputs.map(copyOut));
+}
+
+async function copyOut(from: ReadableStream<Uint8Array>): Promise<void> {
+  try {
+    await from.pipeTo(Deno.stdout.writable, { preventClose: true });
+  } catch {
+    // Nobody reads stdout any more; the guest must not stall for that.
+    for await (const _ of from);
+  }
+}
+
+function report(args: ArgsOf<"run">, exit: VmExit): void {
+  const { reason, detail } = exit;
+  if (args.json) return printNote(JSON.stringify({ event: "exit", ...exit }));
+  const hint = HINT[reason];
+  printNote(`paddock: ${detail}${hint === undefined ? "" : `; ${hint}`}`);
+}
