@@ -109,11 +109,29 @@ async function openKernel(
   );
 }
 
-/** Named after what the file is now: another kernel at the same path is another one. Null without a cache folder. */
+/** Puts the unpacked kernel into the cache, if it can be unpacked, and returns its path there. */
+export async function unpackIntoCache(
+  path: string,
+  options: BootSourceOptions,
+): Promise<string | null> {
+  const kernel = await openKernel(path, "auto", options);
+  return kernel.kind === "elf" ? await unpackedPath(path) : null;
+}
+
+/** How much of a kernel's head and tail tell it from others: version, build and checksum are there. */
+const HEAD = 64 * 1024;
+const TAIL = 4096;
+
+/** Named after the file's content, so that a copy of it finds the same. Null without a cache folder. */
 async function unpackedPath(path: string): Promise<string | null> {
-  const { dev, ino, size, mtime } = Deno.statSync(path);
+  using file = Deno.openSync(path);
+  const { size } = file.statSync();
+  const ends = new Uint8Array(HEAD + TAIL);
+  file.readSync(ends.subarray(0, HEAD));
+  file.seekSync(Math.max(0, size - TAIL), Deno.SeekMode.Start);
+  file.readSync(ends.subarray(HEAD));
   try {
-    const key = await contentKey([[dev, ino, size, mtime?.getTime()].join()]);
+    const key = await contentKey([`${size}`, ends]);
     return `${cacheFolder()}/kernels/${key}.elf`;
   } catch {
     return null;

@@ -217,26 +217,20 @@ export const CAPABILITIES = [
   {
     name: "KVM_CAP_PIT2",
     number: 33,
-    required: false,
-    use: "the guest's timer of old",
+    required: true,
+    use: "the interval timer",
   },
   {
-    name: "KVM_CAP_IOEVENTFD",
-    number: 36,
-    required: false,
-    use: "queue notifications without an exit",
+    name: "KVM_CAP_SET_IDENTITY_MAP_ADDR",
+    number: 37,
+    required: true,
+    use: "real mode on Intel",
   },
   {
     name: "KVM_CAP_TSC_DEADLINE_TIMER",
     number: 72,
     required: false,
     use: "the guest's timer",
-  },
-  {
-    name: "KVM_CAP_IMMEDIATE_EXIT",
-    number: 136,
-    required: false,
-    use: "stopping vCPUs",
   },
 ] as const;
 export const KVM_CAP_MAX_VCPUS = 66;

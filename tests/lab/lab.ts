@@ -192,7 +192,7 @@ function qemuArguments(
     ["-smp", `${options.cpus ?? 2}`, "-m", `${options.memory ?? 4096}`],
     ["-L", `${lab.qemu}/usr/share/qemu`, "-L", `${lab.qemu}/usr/share/seabios`],
     ["-kernel", lab.kernel, "-initrd", `${folder}/initrd`],
-    ["-append", "console=ttyS0 loglevel=5 tsc=reliable"],
+    ["-append", "console=ttyS0 loglevel=4 mitigations=off tsc=reliable"],
     ["-serial", `file:${folder}/console.log`],
     ["-drive", `if=none,id=base,file=${lab.baseImage},format=raw,readonly=on`],
     ["-device", "virtio-blk-pci,drive=base", "-device", "virtio-rng-pci"],

@@ -29,8 +29,10 @@ finish() {
 }
 
 if [ -f /lab/terminal ]; then
-  stty $(cat /lab/terminal) </dev/hvc0
-  setsid -c sh /lab/command.sh </dev/hvc0 >/dev/hvc0 2>&1
+  # A terminal forgets its size when nobody has it open.
+  exec </dev/hvc0 >/dev/hvc0 2>&1
+  stty $(cat /lab/terminal)
+  setsid -c sh /lab/command.sh
   echo "$?" >/run/status
   finish
 fi

@@ -1,0 +1,30 @@
+// Thread: main
+/**
+ * Paddock as a library: virtual machines from a manifest, on /dev/kvm.
+ *
+ * ```ts no-run
+ * import { Vm } from "@paddock/paddock";
+ *
+ * await using vm = await Vm.start({
+ *   memory: "256M",
+ *   boot: { use: "debian", script: "test.sh" },
+ *   devices: [{ use: "console" }],
+ * });
+ * const output = await new Response(vm.console?.readable).text();
+ * ```
+ *
+ * @module
+ */
+export type { ConsoleStream } from "./device/console_stream.ts";
+export { DeviceError, DriverError, HostError, ManifestError, SysError } from "./errors.ts";
+export type { BootSourceOptions } from "./image/boot_source.ts";
+export type { MachineStatistics } from "./machine.ts";
+export type { BootConfig, DeviceConfig, VmConfig } from "./manifest/config.ts";
+export {
+  type ExitReason,
+  type ManifestSource,
+  Vm,
+  type VmEvents,
+  type VmExit,
+  type VmOptions,
+} from "./vm.ts";
