@@ -73,3 +73,11 @@ const ERRNO: Readonly<Record<number, string>> = {
 export function errnoName(errno: number): string {
   return ERRNO[errno] ?? `errno ${errno}`;
 }
+
+/** One line for what a device threw, and where in a file. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const at = error.stack?.split("\n").find((line) => line.includes("file://"))
+    ?.trim();
+  return at === undefined ? error.message : `${error.message} ${at}`;
+}

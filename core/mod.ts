@@ -15,8 +15,15 @@
  *
  * @module
  */
+export type { DevicePort } from "./plugin.ts";
 export type { ConsoleStream } from "./device/console_stream.ts";
-export { DeviceError, DriverError, HostError, ManifestError, SysError } from "./errors.ts";
+export {
+  DeviceError,
+  DriverError,
+  HostError,
+  ManifestError,
+  SysError,
+} from "./errors.ts";
 export type { BootSourceOptions } from "./image/boot_source.ts";
 export type { MachineStatistics } from "./machine.ts";
 export type { BootConfig, DeviceConfig, VmConfig } from "./manifest/config.ts";

@@ -32,13 +32,20 @@ export interface QueueDeclaration {
   available?(queue: PulledQueue): void;
 }
 
+/** Messages between a device and whoever holds the VM, in order, as structured clones. */
+export interface DevicePort {
+  /** Called with each message; those that come while it is null are lost. */
+  onmessage: ((data: unknown) => void) | null;
+  postMessage(data: unknown, transfer?: Transferable[]): void;
+}
+
 /** What a device is given. Everything in it is for the queue thread. */
 export interface DeviceContext<Options> {
   /** The device's name in this VM, as in "block0". */
   readonly name: string;
   readonly options: Options;
   /** Messages to and from whoever holds the VM: `vm.port(name)`. */
-  readonly port: MessagePort;
+  readonly port: DevicePort;
   /** Whether the driver negotiated the feature bit with this number. */
   negotiated(bit: number): boolean;
   /** A queue to pull from, while the driver has it live; else null. */

@@ -10,6 +10,7 @@ import {
   startMachine,
 } from "./machine.ts";
 import type { VmConfig } from "./manifest/config.ts";
+import type { DevicePort } from "./plugin.ts";
 import { VcpuHandle } from "./vcpu/handle.ts";
 
 /** How a VM ended. `poweroff` and `reboot` are the guest's wish; a reboot ends the VM as well. */
@@ -122,6 +123,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
         },
         onLog: (device, message) => void log("info", device, message),
       });
+      vm.#console = consoleOf(vm);
       return vm;
     } finally {
       closeBoot(image);
@@ -170,12 +172,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
 
   /** The streams of the first console device, hvc0; null without one. */
   get console(): ConsoleStream | null {
-    const name = this.config.devices.find(({ builtIn, module }) =>
-      builtIn && module.includes("/console/")
-    )?.name;
-    const port = name === undefined ? undefined : this.port(name);
-    if (port === undefined) return null;
-    return this.#console ??= new ConsoleStream(port);
+    return this.#console;
   }
 
   /** ttyS0. */
@@ -187,8 +184,9 @@ export class Vm extends EventTarget implements AsyncDisposable {
   }
 
   /** Messages to and from the device with this name. */
-  port(device: string): MessagePort | undefined {
-    return this.#machine.devices.ports.get(device);
+  port(device: string): DevicePort | undefined {
+    return this.#machine.devices.hosts.find(({ name }) => name === device)
+      ?.port;
   }
 
   get statistics(): MachineStatistics {
@@ -222,4 +220,12 @@ export class Vm extends EventTarget implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
+}
+
+function consoleOf(vm: Vm): ConsoleStream | null {
+  const device = vm.config.devices.find(({ builtIn, module }) =>
+    builtIn && module.includes("/console/")
+  );
+  const port = device && vm.port(device.name);
+  return port === undefined ? null : new ConsoleStream(port);
 }

@@ -70,7 +70,7 @@ export function renderFlatView(regions: readonly Region[]): FlatRange[] {
     };
     const last = ranges.at(-1);
     const continues = last !== undefined && last.end === start &&
-      last.ops === range.ops &&
+      last.ops === range.ops && last.inline === range.inline &&
       last.offset + (start - last.start) === range.offset;
     if (continues) ranges[ranges.length - 1] = { ...last, end };
     else ranges.push(range);

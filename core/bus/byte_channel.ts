@@ -33,6 +33,10 @@ export class ByteChannel {
     }
     this.#chunks.push(bytes);
     this.#kept += bytes.length;
+    this.#trim();
+  }
+
+  #trim(): void {
     while (this.#stream === null && this.#kept > KEEP) this.#take();
   }
 
@@ -54,6 +58,9 @@ export class ByteChannel {
       },
       cancel: () => {
         this.#stream = null;
+        this.#wanted = null;
+        // The guest may be waiting for what the reader left.
+        this.#trim();
       },
     }, { highWaterMark: 0 });
   }

@@ -118,6 +118,7 @@ export class SerialPort {
         words[FCR] = value;
         if (value & 0x02) {
           Atomics.store(words, RX_TAIL, Atomics.load(words, RX_HEAD));
+          this.#feed();
         }
         break;
       case 3:
@@ -139,7 +140,7 @@ export class SerialPort {
     if (tail === Atomics.load(words, RX_HEAD)) return 0;
     const byte = this.#rx[tail & (RX_SIZE - 1)]!;
     Atomics.store(words, RX_TAIL, (tail + 1) | 0);
-    if (Atomics.exchange(words, RX_STARVED, 0) === 1) this.#wiring.wakeMain();
+    this.#feed();
     // Linux takes bytes until LSR says that none is left; an edge for those behind keeps others honest.
     if (
       ((tail + 1) | 0) !== Atomics.load(words, RX_HEAD) &&
@@ -148,10 +149,17 @@ export class SerialPort {
     return byte;
   }
 
+  /** There is room: main may have bytes that did not fit. */
+  #feed(): void {
+    const starved = Atomics.exchange(this.#words, RX_STARVED, 0) === 1;
+    if (starved) this.#wiring.wakeMain();
+  }
+
   #transmit(value: number): boolean {
     const words = this.#words;
     if (words[MCR]! & MCR_LOOP) {
-      this.#give(value);
+      // Interrupts work in loopback too (data sheet, MCR bit 4).
+      if (this.#give(value) && words[IER]! & IER_RDI) this.#wiring.interrupt();
       return true;
     }
     const head = Atomics.load(words, TX_HEAD);
@@ -159,7 +167,8 @@ export class SerialPort {
     if (((head - tail) | 0) >= TX_SIZE) return false;
     this.#tx[head & (TX_SIZE - 1)] = value;
     Atomics.store(words, TX_HEAD, (head + 1) | 0);
-    if (head === tail) this.#wiring.wakeMain();
+    // Main moves the tail, then looks at the head: one of the two sees the other.
+    if (Atomics.load(words, TX_TAIL) === head) this.#wiring.wakeMain();
     words[THRI_PENDING] = 1;
     if (words[IER]! & IER_THRI) this.#wiring.interrupt();
     return true;
@@ -234,6 +243,7 @@ export class SerialPort {
     );
     bytes.set(this.#tx.subarray(0, length - first), first);
     Atomics.store(words, TX_TAIL, head);
+    if (Atomics.load(words, TX_HEAD) !== head) this.#wiring.wakeMain();
     return bytes;
   }
 

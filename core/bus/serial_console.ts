@@ -10,6 +10,7 @@ export class SerialConsole {
   readonly #port: SerialPort;
   readonly #output: ByteChannel;
   #input: { bytes: Uint8Array; done: () => void } | null = null;
+  #closed = false;
   /** Bytes to the guest's ttyS0. */
   readonly writable: WritableStream<Uint8Array>;
 
@@ -20,6 +21,7 @@ export class SerialConsole {
     this.writable = new WritableStream({
       write: (bytes) =>
         new Promise<void>((done) => {
+          if (this.#closed) return done();
           this.#input = { bytes, done };
           this.turn();
         }),
@@ -46,6 +48,7 @@ export class SerialConsole {
   }
 
   close(): void {
+    this.#closed = true;
     this.turn();
     this.#output.close();
     this.#input?.done();

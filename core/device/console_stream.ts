@@ -1,5 +1,6 @@
 // Thread: main
 // The console device's port as two streams and a size.
+import type { DevicePort } from "../plugin.ts";
 import { ByteChannel } from "../bus/byte_channel.ts";
 
 /** Input that the guest has not taken yet, above which `writable` waits. */
@@ -10,7 +11,7 @@ type FromConsole =
   | { readonly type: "taken"; readonly length: number };
 
 export class ConsoleStream {
-  readonly #port: MessagePort;
+  readonly #port: DevicePort;
   readonly #output: ByteChannel;
   #inFlight = 0;
   #room: (() => void) | null = null;
@@ -18,14 +19,15 @@ export class ConsoleStream {
   /** Bytes to the guest's hvc0. */
   readonly writable: WritableStream<Uint8Array>;
 
-  constructor(port: MessagePort) {
+  constructor(port: DevicePort) {
     this.#port = port;
     this.#output = new ByteChannel((length) =>
       port.postMessage({ type: "taken", length })
     );
-    port.onmessage = ({ data }: MessageEvent<FromConsole>) => {
-      if (data.type === "output") this.#output.push(data.bytes);
-      else this.#taken(data.length);
+    port.onmessage = (data) => {
+      const message = data as FromConsole;
+      if (message.type === "output") this.#output.push(message.bytes);
+      else this.#taken(message.length);
     };
     this.writable = new WritableStream({ write: (bytes) => this.#send(bytes) });
   }
@@ -61,6 +63,5 @@ export class ConsoleStream {
     this.#closed = true;
     this.#output.close();
     this.#room?.();
-    this.#port.close();
   }
 }

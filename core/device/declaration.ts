@@ -1,40 +1,98 @@
 // Thread: main
-// A declaration comes from a device's worker as plain data: checked here before anything believes it.
+// A declaration comes from a device's worker as plain data: checked and copied here before anything believes it.
 import { MAX_CONFIG, MAX_QUEUES } from "../virtio/device_page.ts";
-import { MAX_QUEUE_SIZE } from "../virtio/constants.ts";
+import {
+  MAX_QUEUE_SIZE,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_VERSION_1,
+} from "../virtio/constants.ts";
 import type { Declaration } from "./messages.ts";
 
-// Bits 24 to 40 and what is reserved behind them belong to rings and transport (virtio-v1.3 §2.2).
-const isDeviceFeature = (bit: number) =>
-  Number.isInteger(bit) &&
-  ((bit >= 0 && bit <= 23) || (bit >= 50 && bit <= 63));
+const MAX_FEATURES = 64;
+/** Features of ring and transport, which every device has. */
+const CORE_FEATURES = [
+  VIRTIO_F_VERSION_1,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+];
 
-/** Null when all is well, else what the contract asks for. */
-export function checkDeclaration(declaration: Declaration): string | null {
-  const { id, features, queues, config } = declaration;
-  if (!Number.isInteger(id) || id < 1 || id > 0xffff) {
-    return `declares id ${id}; a virtio device id is 1 to 65535`;
+// Bits 24 to 40 and what is reserved behind them belong to rings and transport (virtio-v1.3 §2.2).
+const isDeviceFeature = (bit: unknown) =>
+  isInteger(bit, 0, 23) || isInteger(bit, 50, 63);
+
+function isInteger(value: unknown, from: number, to: number): value is number {
+  return Number.isInteger(value) && Number(value) >= from &&
+    Number(value) <= to;
+}
+
+/** A value as a message shows it; one from a plugin may be of any type and length. */
+function shown(value: unknown): string {
+  return typeof value === "object" ? "that" : String(value).slice(0, 40);
+}
+
+/** A copy of what was declared when all is well, else what the contract asks for. */
+export function readDeclaration(declaration: unknown): Declaration | string {
+  if (typeof declaration !== "object" || declaration === null) {
+    return "declares nothing; a device module's factory returns a VirtioDevice";
   }
-  if (!Array.isArray(features)) {
+  const { id, features, queues, config } = declaration as Record<
+    keyof Declaration,
+    unknown
+  >;
+  if (!isInteger(id, 1, 0xffff)) {
+    return `declares id ${shown(id)}; a virtio device id is 1 to 65535`;
+  }
+  if (!Array.isArray(features) || features.length > MAX_FEATURES) {
     return "declares features that are not a list of bit numbers";
   }
-  const wrong = features.find((bit) => !isDeviceFeature(bit));
-  if (wrong !== undefined) {
-    return `declares feature bit ${wrong}; a device's own are 0–23 and 50–63 (virtio-v1.3 §2.2)`;
+  const wrong = [...features].findIndex((bit) => !isDeviceFeature(bit));
+  if (wrong >= 0) {
+    return `declares feature bit ${
+      shown(features[wrong])
+    }; a device's own are 0–23 and 50–63 (virtio-v1.3 §2.2)`;
   }
   if (!Array.isArray(queues) || queues.length > MAX_QUEUES) {
     return `declares queues that are not a list of up to ${MAX_QUEUES}`;
   }
-  for (const { name, size } of queues) {
-    if (
-      !Number.isInteger(size) || size < 1 || size > MAX_QUEUE_SIZE ||
-      (size & (size - 1)) !== 0
-    ) {
-      return `declares size ${size} for queue ${name}; it is a power of two up to ${MAX_QUEUE_SIZE} (virtio-v1.3 §2.7)`;
-    }
+  for (const queue of queues) {
+    const problem = queueProblem(queue);
+    if (problem !== null) return problem;
   }
   if (!(config instanceof Uint8Array) || config.length > MAX_CONFIG) {
     return `declares a configuration space that is not a Uint8Array of up to ${MAX_CONFIG} bytes`;
   }
+  return {
+    id,
+    features: [...features],
+    queues: queues.map(({ name, size }) => ({ name, size })),
+    config: config.slice(),
+  };
+}
+
+function queueProblem(queue: unknown): string | null {
+  if (typeof queue !== "object" || queue === null) {
+    return "declares a queue that is not an object";
+  }
+  const { name, size } = queue as Record<string, unknown>;
+  if (typeof name !== "string" || name.length > 100) {
+    return "declares a queue whose name is not a string of up to 100 characters";
+  }
+  if (!isInteger(size, 1, MAX_QUEUE_SIZE) || (size & (size - 1)) !== 0) {
+    return `declares size ${
+      shown(size)
+    } for queue ${name}; it is a power of two up to ${MAX_QUEUE_SIZE} (virtio-v1.3 §2.7)`;
+  }
   return null;
+}
+
+/** The feature words that a driver is offered: the device's own bits and the core's. */
+export function offeredFeatures(declaration: Declaration): [number, number] {
+  const bits = [...declaration.features, ...CORE_FEATURES];
+  const word = (at: number) =>
+    bits.filter((bit) => bit >> 5 === at).reduce(
+      (all, bit) => all | (1 << (bit & 31)),
+      0,
+    ) >>> 0;
+  return [word(0), word(1)];
 }

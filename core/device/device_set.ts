@@ -13,7 +13,7 @@ import {
 import { INTERRUPT_STATUS, STATUS, wordsOf } from "../virtio/device_page.ts";
 import { MmioTransport } from "../virtio/mmio_transport.ts";
 import { DeviceHost } from "./host.ts";
-import { HostDisk } from "./host_disk.ts";
+import type { HostDisk } from "./host_disk.ts";
 import type { Interrupts } from "./interrupts.ts";
 
 /** What devices have to say to whoever holds the VM. */
@@ -29,8 +29,6 @@ const MAX_REPORTS = 100;
 
 export class DeviceSet {
   readonly hosts: readonly DeviceHost[];
-  /** The holder's end of each device's port, by name; the latest one, for a device may start again. */
-  readonly ports = new Map<string, MessagePort>();
   readonly regions: readonly Region[];
   readonly #disks: readonly (HostDisk | undefined)[];
   readonly #interrupts: Interrupts;
@@ -61,31 +59,22 @@ export class DeviceSet {
       grants: permissions,
       ram,
       irqPage: this.#interrupts.page,
-      openPort: () => this.#openPort(name),
       punchHole: (offset, length) =>
         this.#disks[index]?.punchHole(offset, length) ?? false,
-      onDriverError: (section, message) => {
-        this.#events.onDriverError(name, section, message);
-        this.#needsReset(index);
-      },
-      onFault: (error) => {
-        this.#events.onFault(error);
-        this.#needsReset(index);
-      },
+      onDriverError: this.#once(name),
+      onFault: (error) => this.#events.onFault(error),
+      needsReset: () => this.#needsReset(index),
       onLog: (message) => this.#events.onLog(name, message),
     });
   }
 
   #createRegion(host: DeviceHost): Region {
-    const reported = new Set<string>();
-    const transport = new MmioTransport(host, (section, problem) => {
-      // Numbers vary, the kind does not.
-      const kind = problem.replace(/[0-9a-fx_]*[0-9][0-9a-f_]*/g, "#");
-      if (reported.has(kind) || reported.size >= MAX_REPORTS) return;
-      reported.add(kind);
-      const message = `Driver: ${problem} (virtio-v1.3 §${section})`;
-      this.#events.onDriverError(host.name, section, message);
-    });
+    const report = this.#once(host.name);
+    const transport = new MmioTransport(
+      host,
+      (section, problem) =>
+        report(section, `Driver: ${problem} (virtio-v1.3 §${section})`),
+    );
     return {
       name: host.name,
       base: VIRTIO_MMIO_BASE + host.index * VIRTIO_MMIO_STRIDE,
@@ -95,11 +84,16 @@ export class DeviceSet {
     };
   }
 
-  #openPort(name: string): MessagePort {
-    const { port1, port2 } = new MessageChannel();
-    this.ports.get(name)?.close();
-    this.ports.set(name, port1);
-    return port2;
+  /** Tells each kind of violation once: a guest can repeat it as often as it likes. */
+  #once(device: string): (section: string, message: string) => void {
+    const reported = new Set<string>();
+    return (section, message) => {
+      // Numbers vary, the kind does not.
+      const kind = message.replace(/[0-9a-fx_]*[0-9][0-9a-f_]*/g, "#");
+      if (reported.has(kind) || reported.size >= MAX_REPORTS) return;
+      reported.add(kind);
+      this.#events.onDriverError(device, section, message);
+    };
   }
 
   /** DEVICE_NEEDS_RESET, with a configuration interrupt once the driver is there to take it (§2.1.2). */
@@ -118,6 +112,5 @@ export class DeviceSet {
   /** In-flight requests are finished and files closed before the disks are let go. */
   async close(): Promise<void> {
     await Promise.all(this.hosts.map((host) => host.close()));
-    for (const port of this.ports.values()) port.close();
   }
 }

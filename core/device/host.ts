@@ -2,13 +2,9 @@
 // A device as the core sees it: spawns its worker, checks what it declares, sends commands, supervises, closes.
 import { DeviceError } from "../errors.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
+import type { DevicePort } from "../plugin.ts";
 import { workerPermissions } from "../sandbox/grants.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
-import {
-  VIRTIO_F_EVENT_IDX,
-  VIRTIO_F_INDIRECT_DESC,
-  VIRTIO_F_VERSION_1,
-} from "../virtio/constants.ts";
 import {
   ACK_RESULT,
   ACK_SEQ,
@@ -16,18 +12,27 @@ import {
   CLOSE,
   COMMAND,
   COMMAND_SEQ,
-  configOf,
   createDevicePage,
+  CUT_OFF,
   QUEUE_COUNT,
   ringDevice,
   type Words,
   wordsOf,
 } from "../virtio/device_page.ts";
-import { checkDeclaration } from "./declaration.ts";
-import type { Declaration, FromWorker, ToWorker } from "./messages.ts";
+import { offeredFeatures, readDeclaration } from "./declaration.ts";
+import { type Declaration, isFromWorker, type ToWorker } from "./messages.ts";
 
-/** How long a device may take to declare itself, or to obey a command, before it is cut off. */
 const BUDGET_MS = 5000;
+/** What is logged of one message of a device. */
+const MAX_TEXT = 1000;
+
+/** What the driver sees of a device that never declared itself: id 0, "no device" (virtio-v1.3 §4.2.2). */
+const NO_DEVICE: Declaration = {
+  id: 0,
+  features: [],
+  queues: [],
+  config: new Uint8Array(0),
+};
 
 export interface DeviceHostOptions {
   readonly name: string;
@@ -38,15 +43,17 @@ export interface DeviceHostOptions {
   readonly grants: PermissionSet;
   readonly ram: SharedRam;
   readonly irqPage: SharedArrayBuffer;
-  /** The device's end of the stream to the embedder, made anew at each start of the worker. */
-  readonly openPort: () => MessagePort;
   /** Punches a hole into the disk that the core holds open for this device. */
   readonly punchHole: (offset: number, length: number) => boolean;
-  /** The driver broke the specification: the device goes to DEVICE_NEEDS_RESET. */
+  /** The driver broke the specification; the worker has set DEVICE_NEEDS_RESET. */
   readonly onDriverError: (section: string, message: string) => void;
-  /** The device failed: the device goes to DEVICE_NEEDS_RESET. */
+  /** The device failed. */
   readonly onFault: (error: DeviceError) => void;
+  /** Sets DEVICE_NEEDS_RESET, for a worker that cannot do it any more. */
+  readonly needsReset: () => void;
   readonly onLog: (message: string) => void;
+  /** How long the device may take to declare itself, or to obey a command, before it is cut off. Default 5000. */
+  readonly budgetMs?: number;
 }
 
 export class DeviceHost {
@@ -55,46 +62,66 @@ export class DeviceHost {
   readonly page: SharedArrayBuffer;
   /** Resolves once, when the device has declared itself or failed to. */
   readonly declared: Promise<void>;
-  /** Null until then. A device that failed to has id 0, "no device" (virtio-v1.3 §4.2.2). */
+  /** Null until then. A device that failed to has id 0. */
   declaration: Declaration | null = null;
   /** Feature words that the driver is offered: the device's own and the core's. */
   offered: readonly [number, number] = [0, 0];
-  /** Failed for good: it did not answer, and a thread cannot be killed. */
+  /** Failed for good: it did not declare itself or not answer, and a thread cannot be killed. */
   failed = false;
+  /** The holder's end of the device's messages. It stays when the worker starts again. */
+  readonly port: DevicePort = {
+    onmessage: null,
+    postMessage: (data, transfer = []) =>
+      this.#worker?.postMessage({ type: "port", data }, transfer),
+  };
   readonly #options: DeviceHostOptions;
+  readonly #budgetMs: number;
   readonly #words: Words;
-  readonly #settle: () => void;
   #worker: Worker | null = null;
   /** The worker's thread has ended, by an error or on command. */
   #dead = false;
+  #closing = false;
+  /** Of the worker that runs now. */
+  #started = Promise.withResolvers<void>();
+  #starting = false;
   #closed = Promise.withResolvers<void>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: DeviceHostOptions) {
     this.#options = options;
+    this.#budgetMs = options.budgetMs ?? BUDGET_MS;
     this.name = options.name;
     this.index = options.index;
     this.page = createDevicePage();
     this.#words = wordsOf(this.page);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.declared = promise;
-    this.#settle = resolve;
+    this.declared = this.#started.promise;
+  }
+
+  /** Whether the driver may use the device; if not, only a reset may bring it back. */
+  get usable(): boolean {
+    return !this.failed && !this.#dead;
   }
 
   /** Starts the worker; blocks main for some 10 ms, so it is called when the vCPU already runs. */
   start(): void {
-    this.#spawn();
-    const late = setTimeout(() => {
-      if (this.declaration === null) {
-        this.#fault(`did not declare itself in ${BUDGET_MS / 1000} s`);
-      }
-    }, BUDGET_MS);
+    this.#dead = false;
+    this.#starting = true;
+    this.#closed = Promise.withResolvers<void>();
+    try {
+      this.#spawn();
+    } catch (error) {
+      return this.#cutOff(`cannot be started: ${error}`);
+    }
+    const late = setTimeout(
+      () => this.#cutOff(`did not declare itself in ${this.#budget()}`),
+      this.#budgetMs,
+    );
     Deno.unrefTimer(late);
-    this.declared.then(() => clearTimeout(late));
+    this.#started.promise.then(() => clearTimeout(late));
   }
 
   #spawn(): void {
-    const { module, name, index, options, grants, irqPage, ram, openPort } =
+    const { module, name, index, options, grants, irqPage, ram } =
       this.#options;
     const harness = new URL("./queue_worker.ts", import.meta.url).href;
     // A blob may import statically what the worker itself may not read: the harness and the device's module.
@@ -104,59 +131,60 @@ serve(device);`;
     const url = URL.createObjectURL(
       new Blob([bootstrap], { type: "text/javascript" }),
     );
-    this.#dead = false;
-    this.#worker = new Worker(url, {
+    this.#worker?.terminate();
+    const worker = new Worker(url, {
       type: "module",
       name,
       deno: { permissions: workerPermissions(grants) },
     });
-    this.#worker.onmessage = (event: MessageEvent<FromWorker>) =>
-      this.#receive(event.data);
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#dead = true;
-      this.#closed.resolve();
-      this.#fault(event.message);
+    this.#worker = worker;
+    worker.onmessage = ({ data }: MessageEvent<unknown>) => {
+      if (worker === this.#worker) this.#receive(data);
     };
-    const port = openPort();
+    worker.onerror = (event) => {
+      event.preventDefault();
+      if (worker === this.#worker) this.#ended(event.message);
+    };
     const init: ToWorker = {
       type: "init",
       name,
       index,
       options,
       page: this.page,
+      commandsDone: Atomics.load(this.#words, COMMAND_SEQ),
       irqPage,
       ram,
-      port,
     };
-    this.#worker.postMessage(init, [port]);
+    worker.postMessage(init);
     URL.revokeObjectURL(url);
   }
 
-  #receive(message: FromWorker): void {
+  #receive(message: unknown): void {
+    if (!isFromWorker(message)) {
+      return this.#cutOff("posted a message that is not one of the harness");
+    }
     switch (message.type) {
       case "declared":
         return this.#accept(message.declaration);
       case "driver-error":
-        return this.#options.onDriverError(message.section, message.message);
-      case "failed":
-        return this.#fault(message.message);
-      case "log":
-        return this.#options.onLog(String(message.message).slice(0, 1000));
-      case "punch-hole": {
-        const ok = this.#options.punchHole(
-          Number(message.offset),
-          Number(message.length),
+        return this.#options.onDriverError(
+          message.section.slice(0, MAX_TEXT),
+          message.message.slice(0, MAX_TEXT),
         );
-        this.#post({ type: "punched", id: message.id, ok });
-        return;
+      case "failed":
+        return this.#report(message.message);
+      case "port":
+        return this.port.onmessage?.(message.data);
+      case "log":
+        return this.#options.onLog(message.message.slice(0, MAX_TEXT));
+      case "punch-hole": {
+        const { id, offset, length } = message;
+        const ok = this.#options.punchHole(offset, length);
+        return this.#post({ type: "punched", id, ok });
       }
       case "closed":
-        this.#dead = true;
-        this.#closed.resolve();
-        return;
-      default:
-        this.#fault("posted a message that is not one of the harness");
+        if (message.error === null && this.#closing) return this.#ended(null);
+        return this.#ended(message.error ?? "ended by itself");
     }
   }
 
@@ -164,40 +192,52 @@ serve(device);`;
     this.#worker?.postMessage(message);
   }
 
-  #accept(declaration: Declaration): void {
-    const problem = checkDeclaration(declaration);
-    if (problem !== null) return this.#fault(problem);
-    const first = this.declaration === null;
+  #accept(declared: unknown): void {
+    if (!this.#starting) return this.#cutOff("declared itself twice");
+    const declaration = readDeclaration(declared);
+    if (typeof declaration === "string") return this.#cutOff(declaration);
     this.declaration = declaration;
-    const bits = [
-      ...declaration.features,
-      VIRTIO_F_VERSION_1,
-      VIRTIO_F_EVENT_IDX,
-      VIRTIO_F_INDIRECT_DESC,
-    ];
-    const word = (at: number) =>
-      bits.filter((bit) => bit >> 5 === at).reduce(
-        (all, bit) => all | (1 << (bit & 31)),
-        0,
-      );
-    this.offered = [word(0) >>> 0, word(1) >>> 0];
-    configOf(this.page).set(declaration.config);
+    this.offered = offeredFeatures(declaration);
     Atomics.store(this.#words, QUEUE_COUNT, declaration.queues.length);
-    if (first) this.#settle();
+    this.#settle();
   }
 
-  #fault(message: string): void {
-    if (this.declaration === null) {
-      this.declaration = {
-        id: 0,
-        features: [],
-        queues: [],
-        config: new Uint8Array(0),
-      };
-      this.failed = true;
-      this.#settle();
-    }
-    this.#options.onFault(new DeviceError(this.name, message));
+  #settle(): void {
+    this.#starting = false;
+    this.#started.resolve();
+  }
+
+  #report(problem: string): void {
+    const error = new DeviceError(this.name, problem.slice(0, MAX_TEXT));
+    this.#options.onFault(error);
+  }
+
+  /** The worker's thread is gone. One that never declared itself would not do so the next time either. */
+  #ended(problem: string | null): void {
+    this.#dead = true;
+    this.#closed.resolve();
+    if (problem === null) return;
+    if (this.#starting) return this.#cutOff(problem);
+    this.#options.needsReset();
+    this.#report(problem);
+  }
+
+  /** A thread that does not answer cannot be killed: it gets no more kicks, and its device is gone. */
+  #cutOff(problem: string): void {
+    if (this.failed) return;
+    this.failed = true;
+    this.declaration ??= NO_DEVICE;
+    Atomics.store(this.#words, QUEUE_COUNT, CUT_OFF);
+    ringDevice(this.#words);
+    this.#worker?.terminate();
+    this.#options.needsReset();
+    this.#report(problem);
+    this.#settle();
+    this.#closed.resolve();
+  }
+
+  #budget(): string {
+    return `${this.#budgetMs / 1000} s`;
   }
 
   /** Has the worker do a command, one after the other. False when it could not, or was cut off. */
@@ -208,18 +248,24 @@ serve(device);`;
   }
 
   async #send(command: number, args: readonly number[]): Promise<boolean> {
-    if (this.failed || this.#dead) return false;
+    if (!this.usable) return false;
     const words = this.#words;
     args.forEach((value, i) => words[ARGUMENT + i] = value);
     Atomics.store(words, COMMAND, command);
     const sequence = (Atomics.add(words, COMMAND_SEQ, 1) + 1) | 0;
     ringDevice(words);
-    const deadline = performance.now() + BUDGET_MS;
-    for (;;) {
+    const deadline = performance.now() + this.#budgetMs;
+    while (this.usable) {
       const acked = Atomics.load(words, ACK_SEQ);
       if (acked === sequence) return Atomics.load(words, ACK_RESULT) === 0;
       const left = deadline - performance.now();
-      if (left <= 0) break;
+      if (left <= 0) {
+        this.#cutOff(
+          `did not answer in ${this.#budget()} and is cut off; start the VM again to have it back`,
+        );
+        break;
+      }
+      // Bounded, so that the death of the worker is seen.
       const answer = Atomics.waitAsync(
         words,
         ACK_SEQ,
@@ -227,36 +273,33 @@ serve(device);`;
         Math.min(left, 100),
       );
       if (answer.async) await answer.value;
-      if (this.#dead) return false;
     }
-    this.#cutOff();
     return false;
   }
 
-  /** A thread that does not answer cannot be killed: it gets no more kicks, and its device is gone. */
-  #cutOff(): void {
-    this.failed = true;
-    Atomics.store(this.#words, QUEUE_COUNT, 0);
-    this.#fault(
-      `did not answer in ${
-        BUDGET_MS / 1000
-      } s and is cut off; start the VM again to have it back`,
-    );
-  }
-
-  /** The driver's reset: stops the device (`command`), or starts a worker that died anew. */
+  /** The driver's reset: stops the device (`command`), and starts a worker that died anew. */
   async reset(command: number | null): Promise<void> {
-    if (this.#dead && !this.failed) this.#spawn();
-    else if (command !== null) await this.command(command);
+    if (command !== null) await this.command(command);
+    if (this.failed || !this.#dead) return;
+    this.#started = Promise.withResolvers<void>();
+    this.start();
+    await this.#started.promise;
   }
 
   /** Ends the worker: in-flight requests first, then its files. */
   async close(): Promise<void> {
     if (this.#worker === null) return;
-    if (this.declaration === null) await this.declared;
-    if (!this.#dead && !this.failed) {
+    await this.#started.promise;
+    this.#closing = true;
+    if (this.usable) {
       await this.command(CLOSE);
-      if (!this.failed) await this.#closed.promise;
+      const late = setTimeout(
+        () => this.#cutOff(`did not close in ${this.#budget()}`),
+        this.#budgetMs,
+      );
+      this.#closed.promise.then(() => clearTimeout(late));
+      if (this.usable) await this.#closed.promise;
+      clearTimeout(late);
     }
     this.#worker.terminate();
     this.#worker = null;

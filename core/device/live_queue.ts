@@ -2,13 +2,15 @@
 // The one queue loop of all devices: disable notifications, drain, add used, interrupt, enable, look again.
 import type { PulledQueue, QueueDeclaration } from "../plugin.ts";
 import type { DescriptorChain } from "../virtio/chain.ts";
-import type { SplitQueue } from "../virtio/split_queue.ts";
+import type { Virtqueue } from "../virtio/virtqueue.ts";
 
 export interface LiveQueueWiring {
   /** Interrupts the driver for this queue. */
   interrupt(): void;
   /** Whether main waits for something: the loop leaves the rest for later. */
   commandPending(): boolean;
+  /** Whether main gave the device up: the rings are the driver's, however late this thread sees it. */
+  cutOff(): boolean;
   /** Have `serve` called again soon. */
   again(): void;
   fail(error: unknown): void;
@@ -16,14 +18,16 @@ export interface LiveQueueWiring {
 
 /** A queue between DRIVER_OK and the reset. */
 export class LiveQueue implements PulledQueue {
-  readonly #ring: SplitQueue;
+  readonly #ring: Virtqueue;
   readonly #declaration: QueueDeclaration;
   readonly #wiring: LiveQueueWiring;
   readonly #inFlight = new Set<Promise<void>>();
+  /** Chains that the device pulled and has not given back. */
+  readonly #pulled = new Set<DescriptorChain>();
   #stopped = false;
 
   constructor(
-    ring: SplitQueue,
+    ring: Virtqueue,
     declaration: QueueDeclaration,
     wiring: LiveQueueWiring,
   ) {
@@ -53,12 +57,16 @@ export class LiveQueue implements PulledQueue {
         continue;
       }
       const written = handle.call(this.#declaration, chain);
-      if (typeof written === "number") {
-        this.#ring.addUsed(chain, this.#cap(chain, written));
-      } else this.#later(chain, written);
+      if (typeof written === "number") this.#complete(chain, written);
+      else this.#later(chain, written);
     }
     this.flush();
     this.#wiring.again();
+  }
+
+  #complete(chain: DescriptorChain, written: number): void {
+    if (this.#stopped || this.#wiring.cutOff()) return;
+    this.#ring.addUsed(chain, this.#cap(chain, written));
   }
 
   // A device that says it wrote more than there was room for would have the driver read what it did not write.
@@ -73,8 +81,7 @@ export class LiveQueue implements PulledQueue {
 
   #later(chain: DescriptorChain, written: Promise<number>): void {
     const done = written.then((count) => {
-      if (this.#stopped) return;
-      this.#ring.addUsed(chain, this.#cap(chain, count));
+      this.#complete(chain, count);
       this.flush();
     }).catch((error) => {
       if (!this.#stopped) this.#wiring.fail(error);
@@ -85,9 +92,12 @@ export class LiveQueue implements PulledQueue {
   pop(): DescriptorChain | null {
     if (this.#stopped) return null;
     try {
-      const chain = this.#ring.pop();
-      if (chain !== null || !this.#ring.enableNotifications()) return chain;
-      return this.#ring.pop();
+      let chain = this.#ring.pop();
+      if (chain === null && this.#ring.enableNotifications()) {
+        chain = this.#ring.pop();
+      }
+      if (chain !== null) this.#pulled.add(chain);
+      return chain;
     } catch (error) {
       // The device may have been called by a message, where nobody else would catch it.
       this.#wiring.fail(error);
@@ -96,7 +106,14 @@ export class LiveQueue implements PulledQueue {
   }
 
   addUsed(chain: DescriptorChain, written: number): void {
-    if (!this.#stopped) this.#ring.addUsed(chain, this.#cap(chain, written));
+    // After a reset the chain is no one's: the device may not have heard of it yet.
+    if (this.#stopped) return;
+    if (!this.#pulled.delete(chain)) {
+      throw new RangeError(
+        `chain ${chain.head} is given back twice, or to a queue that it is not from`,
+      );
+    }
+    this.#complete(chain, written);
   }
 
   flush(): void {
@@ -107,5 +124,6 @@ export class LiveQueue implements PulledQueue {
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#inFlight);
+    for (const chain of this.#pulled) chain.revoke();
   }
 }

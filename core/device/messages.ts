@@ -9,10 +9,10 @@ export interface QueueWorkerInit {
   readonly index: number;
   readonly options: Readonly<Record<string, unknown>>;
   readonly page: SharedArrayBuffer;
+  /** COMMAND_SEQ when the worker was started: what came later is for it. */
+  readonly commandsDone: number;
   readonly irqPage: SharedArrayBuffer;
   readonly ram: SharedRam;
-  /** The device's end of its stream to whoever holds the VM. */
-  readonly port: MessagePort;
 }
 
 /** What a device says of itself; plain data, checked by main before anything believes it. */
@@ -26,11 +26,12 @@ export interface Declaration {
 /** Main → worker. */
 export type ToWorker =
   | QueueWorkerInit
-  | { readonly type: "punched"; readonly id: number; readonly ok: boolean };
+  | { readonly type: "punched"; readonly id: number; readonly ok: boolean }
+  | { readonly type: "port"; readonly data: unknown };
 
 /** Worker → main. */
 export type FromWorker =
-  | { readonly type: "declared"; readonly declaration: Declaration }
+  | { readonly type: "declared"; readonly declaration: unknown }
   | {
     readonly type: "driver-error";
     readonly section: string;
@@ -38,10 +39,37 @@ export type FromWorker =
   }
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "log"; readonly message: string }
+  | { readonly type: "port"; readonly data: unknown }
   | {
     readonly type: "punch-hole";
     readonly id: number;
     readonly offset: number;
     readonly length: number;
   }
-  | { readonly type: "closed" };
+  /** The thread ends: on command, or because the device failed. */
+  | { readonly type: "closed"; readonly error: string | null };
+
+/** Whether what a worker posted is one of the above: the device's code can post anything. */
+export function isFromWorker(data: unknown): data is FromWorker {
+  if (typeof data !== "object" || data === null) return false;
+  const message = data as Record<string, unknown>;
+  const isText = (key: string) => typeof message[key] === "string";
+  switch (message.type) {
+    case "declared":
+    case "port":
+      return true;
+    case "driver-error":
+      return isText("section") && isText("message");
+    case "failed":
+    case "log":
+      return isText("message");
+    case "punch-hole":
+      return ["id", "offset", "length"].every((key) =>
+        typeof message[key] === "number"
+      );
+    case "closed":
+      return message.error === null || isText("error");
+    default:
+      return false;
+  }
+}

@@ -24,6 +24,7 @@ interface Index {
 }
 
 const KERNEL_PACKAGE = "linux-image-cloud-amd64";
+const UNPACKING = "unpacking-";
 const REMEDY =
   "on a host that is not Debian or Ubuntu, name your own files in the manifest (boot.kernel, boot.initrd)";
 
@@ -95,9 +96,9 @@ export async function fetchKernel(
 export async function fetchBusybox(
   options: FetchOptions = {},
 ): Promise<string> {
-  return `${
-    (await fetchPackages(["busybox-static"], options)).get("busybox-static")
-  }/bin/busybox`;
+  const name = "busybox-static";
+  const folder = (await fetchPackages([name], options)).get(name) as string;
+  return `${folder}/bin/busybox`;
 }
 
 async function readIndex(): Promise<Index> {
@@ -139,16 +140,16 @@ async function fetchTree(
 ): Promise<void> {
   const base = debianFolder();
   await Deno.mkdir(base, { recursive: true });
-  const work = await Deno.makeTempDir({ dir: base, prefix: "unpack-" });
+  await removeLeftovers(base);
+  const work = await Deno.makeTempDir({ dir: base, prefix: UNPACKING });
   try {
     options.onProgress?.(
       `Downloading ${packages.join(", ")} (once; kept in ${base})`,
     );
     await download(packages, work, options);
     await Deno.mkdir(`${work}/tree`);
-    const archives = [...Deno.readDirSync(work)].map(({ name }) => name).filter(
-      (name) => name.endsWith(".deb"),
-    );
+    const archives = [...Deno.readDirSync(work)].map(({ name }) => name)
+      .filter((name) => name.endsWith(".deb"));
     for (const archive of archives) {
       await run("dpkg-deb", ["-x", `${work}/${archive}`, `${work}/tree`]);
     }
@@ -158,6 +159,14 @@ async function fetchTree(
     await updateIndex((index) => index.folders[key] = folder);
   } finally {
     await Deno.remove(work, { recursive: true });
+  }
+}
+
+/** What a run that was killed left; the lock is ours. */
+async function removeLeftovers(base: string): Promise<void> {
+  for (const { name } of Deno.readDirSync(base)) {
+    if (!name.startsWith(UNPACKING)) continue;
+    await Deno.remove(`${base}/${name}`, { recursive: true });
   }
 }
 
@@ -234,8 +243,14 @@ async function withLists(
   await Deno.mkdir(`${debianFolder()}/apt/archives/partial`, {
     recursive: true,
   });
-  await run("apt-get", [...aptOptions(), "-qq", "update"]);
-  return await command();
+  // One source out of order fails the update, although the others may have what is wanted.
+  const update = run("apt-get", [...aptOptions(), "-qq", "update"]);
+  const [updated] = await Promise.allSettled([update]);
+  try {
+    return await command();
+  } catch (error) {
+    throw updated.status === "rejected" ? updated.reason : error;
+  }
 }
 
 /** The host's sources and keys, but state of our own, so that neither root nor its locks are needed. */
@@ -271,10 +286,10 @@ async function run(
   }
   const decoder = new TextDecoder();
   if (!output.success) {
-    const reason = decoder.decode(output.stderr).trim().split("\n").filter((
-      line,
-    ) => !line.startsWith("W:")).at(-1);
-    fail(`${program} failed: ${reason ?? `status ${output.code}`}`);
+    const lines = decoder.decode(output.stderr).trim().split("\n");
+    const reason = lines.findLast((line) => line.startsWith("E: ")) ??
+      lines.at(-1);
+    fail(`${program} failed: ${reason || `status ${output.code}`}`);
   }
   return decoder.decode(output.stdout);
 }

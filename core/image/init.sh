@@ -57,6 +57,6 @@ tour)
   setsid -c sh -c 'PS1="guest# " exec sh -i' <"$tty" >"$tty" 2>&1
   ;;
 esac
-# The console's last bytes leave through a queue: close the terminal before the power goes.
+# What the script wrote to a disk of its own must be there before the power goes.
 sync
 poweroff -f

@@ -1,6 +1,8 @@
 // Thread: main
 // Builds the initramfs: busybox, an init script and the kernel modules it loads.
 
+import init from "./init.sh" with { type: "text" };
+import tour from "./tour.sh" with { type: "text" };
 import { cacheFolder, contentKey, exists, writeWhole } from "./cache.ts";
 import { type CpioEntry, writeCpio } from "./cpio.ts";
 import {
@@ -47,8 +49,7 @@ export async function fetchGuest(
 ): Promise<DebianGuest> {
   const kernel = await fetchKernel(options);
   const busybox = await fetchBusybox(options);
-  const init = await readAsset("init.sh");
-  const files = { "paddock/tour.sh": await readAsset("tour.sh") };
+  const files = { "paddock/tour.sh": tour };
   const initramfs = await buildInitramfs({
     kernel,
     modules: GUEST_MODULES,
@@ -148,9 +149,4 @@ async function listApplets(busybox: string): Promise<string[]> {
   return new TextDecoder().decode(stdout).split("\n").filter((name) =>
     name !== "" && name !== "busybox"
   );
-}
-
-/** A file beside this module, wherever the module was loaded from. */
-async function readAsset(name: string): Promise<string> {
-  return await (await fetch(new URL(name, import.meta.url))).text();
 }

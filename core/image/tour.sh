@@ -24,11 +24,14 @@ verify_block() {
     echo "  read-only: write skipped"
     return
   fi
+  # What was there is put back: the disk may be somebody's.
+  dd if=/dev/vda of=/tmp/before bs=4096 skip="$block" count=1 2>/dev/null
   dd if=/dev/urandom of=/tmp/written bs=4096 count=1 2>/dev/null
   dd if=/tmp/written of=/dev/vda bs=4096 seek="$block" conv=fsync 2>/dev/null
   sync
   echo 3 >/proc/sys/vm/drop_caches
   dd if=/dev/vda of=/tmp/read bs=4096 skip="$block" count=1 2>/dev/null
+  dd if=/tmp/before of=/dev/vda bs=4096 seek="$block" conv=fsync 2>/dev/null
   written=$(sha256sum </tmp/written)
   if [ "$written" = "$(sha256sum </tmp/read)" ]; then
     echo "  wrote block $block and read it back: same sha256 ${written%% *}"

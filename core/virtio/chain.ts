@@ -188,6 +188,8 @@ export class DescriptorChain {
   get capacity(): number {
     return this.#writableBytes;
   }
+  /** @ignore For a packed queue: descriptors that the chain takes in the ring. */
+  slots = 1;
   /** @ignore For the queue: taken by the device. */
   inFlight = false;
   #offsets = new Float64Array(FIRST_SEGMENTS);
@@ -251,6 +253,12 @@ export class DescriptorChain {
       this.#count,
       this.#writableBytes,
     );
+  }
+
+  /** @ignore For the queue: the driver has its buffers back, so nothing is left for a device that held on to this. */
+  revoke(): void {
+    this.begin();
+    this.finish();
   }
 
   #grow(): void {

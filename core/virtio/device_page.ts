@@ -13,7 +13,7 @@ export const COMMAND_SEQ = 7; // main adds one for each command; the rings' epoc
 export const ACK_SEQ = 8; // the worker stores COMMAND_SEQ when the command is done
 export const ACK_RESULT = 9; // 0, or 1 when the device could not
 export const ARGUMENT = 10; // config write: offset, size, value
-export const QUEUE_COUNT = 13; // 0 until the declaration is accepted
+export const QUEUE_COUNT = 13; // 0 until the declaration is accepted, CUT_OFF once main gave the device up
 export const DRIVER_FEATURES = 14; // two words
 const QUEUES = 16;
 const WORDS_PER_QUEUE = 8;
@@ -37,6 +37,9 @@ export const RESET = 2; // stop, forget the rings; nothing is written to guest R
 export const REVOKE = 3; // QueueReady=0 of one queue while live: as RESET for ARGUMENT's queue
 export const WRITE_CONFIG = 4;
 export const CLOSE = 5;
+
+/** Value of QUEUE_COUNT: no kick gets through, and a worker that is only late ends. */
+export const CUT_OFF = -1;
 
 export type Words = Int32Array<SharedArrayBuffer>;
 

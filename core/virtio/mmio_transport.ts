@@ -92,6 +92,7 @@ export class MmioTransport implements RegionOps {
   #deviceFeaturesSel = 0;
   #driverFeaturesSel = 0;
   #queueSel = 0;
+  #resetting: Promise<void> | null = null;
 
   constructor(host: DeviceHost, violation: Violation) {
     this.#host = host;
@@ -108,11 +109,13 @@ export class MmioTransport implements RegionOps {
     return this.#read(offset, size);
   }
 
+  /** Another vCPU's writes wait until a reset is done: what they set up would be swept away by it. */
   write(offset: number, size: number, value: number): Later<void> {
-    if (this.#host.declaration === null) {
-      return this.#host.declared.then(() => this.#write(offset, size, value));
-    }
-    return this.#write(offset, size, value);
+    const wait = this.#host.declaration === null
+      ? this.#host.declared
+      : this.#resetting;
+    if (wait === null) return this.#write(offset, size, value);
+    return wait.then(() => this.write(offset, size, value));
   }
 
   #read(offset: number, size: number): number {
@@ -343,7 +346,11 @@ export class MmioTransport implements RegionOps {
   }
 
   #writeStatus(value: number): Later<void> {
-    if (value === 0) return this.#reset();
+    if (value === 0) {
+      return this.#resetting = this.#reset().finally(() =>
+        this.#resetting = null
+      );
+    }
     const old = this.#status();
     const step = nextStatus(old, value, this.#featuresAcceptable());
     if (step.violation !== null) {
@@ -387,7 +394,7 @@ export class MmioTransport implements RegionOps {
     for (let queue = 0; queue < queues; queue++) {
       words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
     }
-    Atomics.store(words, STATUS, this.#host.failed ? DEVICE_NEEDS_RESET : 0);
+    Atomics.store(words, STATUS, this.#host.usable ? 0 : DEVICE_NEEDS_RESET);
   }
 
   #generation(): number {

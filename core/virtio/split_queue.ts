@@ -12,20 +12,15 @@ import {
   VIRTQ_USED_F_NO_NOTIFY,
 } from "./constants.ts";
 import type { RamView } from "./ram_view.ts";
+import {
+  hex,
+  placeRing,
+  type QueueSetup,
+  refuseOverlap,
+  type Virtqueue,
+} from "./virtqueue.ts";
 
-/** Where the driver put a queue, and what it negotiated. Addresses are GPAs. */
-export interface QueueSetup {
-  readonly size: number;
-  readonly desc: number;
-  readonly driver: number;
-  readonly device: number;
-  readonly eventIdx: boolean;
-  readonly indirect: boolean;
-}
-
-const hex = (value: number) => `0x${value.toString(16)}`;
-
-export class SplitQueue {
+export class SplitQueue implements Virtqueue {
   readonly size: number;
   readonly #ram: RamView;
   readonly #u16: Uint16Array<SharedArrayBuffer>;
@@ -69,9 +64,27 @@ export class SplitQueue {
     const descSize = VIRTQ_DESC_SIZE * size;
     const availSize = 4 + 2 * size + tail;
     const usedSize = 4 + 8 * size + tail;
-    this.#desc = place(ram, "descriptor table", setup.desc, descSize, 16);
-    const avail = place(ram, "avail ring", setup.driver, availSize, 2);
-    const used = place(ram, "used ring", setup.device, usedSize, 4);
+    this.#desc = placeRing(
+      ram,
+      "descriptor table",
+      setup.desc,
+      descSize,
+      16,
+    );
+    const avail = placeRing(
+      ram,
+      "avail ring",
+      setup.driver,
+      availSize,
+      2,
+    );
+    const used = placeRing(
+      ram,
+      "used ring",
+      setup.device,
+      usedSize,
+      4,
+    );
     refuseOverlap(this.#desc, descSize, used, usedSize);
     refuseOverlap(avail, availSize, used, usedSize);
     this.#availFlags = avail / 2;
@@ -85,7 +98,6 @@ export class SplitQueue {
     this.#chains = new Array(size);
   }
 
-  /** The next chain, or null. It is the driver's again after `addUsed`; until then its head stays taken. */
   pop(): DescriptorChain | null {
     const available =
       (Atomics.load(this.#u16, this.#availIdx) - this.#lastAvail) & 0xffff;
@@ -208,7 +220,6 @@ export class SplitQueue {
     this.#walk(chain, table, entries, 0, false);
   }
 
-  /** Gives a chain back with the number of bytes that were written into it. */
   addUsed(chain: DescriptorChain, written: number): void {
     const at = this.#usedRing + 2 * (this.#nextUsed & this.#mask);
     this.#u32[at] = chain.head;
@@ -219,7 +230,7 @@ export class SplitQueue {
     Atomics.store(this.#u16, this.#usedIdx, this.#nextUsed);
   }
 
-  /** Whether the driver wants an interrupt for what was added since this was last asked (§2.7.7.2). */
+  /** §2.7.7.2 */
   needsInterrupt(): boolean {
     const old = this.#signalledUsed;
     const now = this.#nextUsed;
@@ -233,53 +244,17 @@ export class SplitQueue {
     return ((now - event - 1) & 0xffff) < ((now - old) & 0xffff);
   }
 
-  /** Asks the driver not to kick while the queue is being drained. */
   disableNotifications(): void {
     if (!this.#eventIdx) {
       Atomics.store(this.#u16, this.#usedFlags, VIRTQ_USED_F_NO_NOTIFY);
     }
   }
 
-  /** Asks for kicks again; true when chains came meanwhile, which no kick will announce. */
+  /** §2.7.10 */
   enableNotifications(): boolean {
     if (this.#eventIdx) {
       Atomics.store(this.#u16, this.#availEvent, this.#lastAvail);
     } else Atomics.store(this.#u16, this.#usedFlags, 0);
     return Atomics.load(this.#u16, this.#availIdx) !== this.#lastAvail;
-  }
-}
-
-function place(
-  ram: RamView,
-  what: string,
-  gpa: number,
-  length: number,
-  align: number,
-): number {
-  if (gpa % align !== 0) {
-    throw new DriverError(
-      "2.7",
-      `Driver: ${what} at ${hex(gpa)} is not aligned to ${align}`,
-    );
-  }
-  const offset = ram.translate(gpa, length);
-  if (offset < 0) {
-    throw new DriverError(
-      "2.7",
-      `Driver: ${what} at ${hex(gpa)} is not in RAM`,
-    );
-  }
-  return offset;
-}
-
-// The device writes the used ring; over the driver's parts that would never end well.
-function refuseOverlap(
-  a: number,
-  aLength: number,
-  b: number,
-  bLength: number,
-): void {
-  if (a < b + bLength && b < a + aLength) {
-    throw new DriverError("2.7", "Driver: the used ring overlaps another part");
   }
 }

@@ -26,6 +26,7 @@ export default defineDevice(({ port, queue, updateConfig }) => {
   let pending: Uint8Array[] = [];
   let inFlight = 0;
   const waiting: (() => void)[] = [];
+  let terminal: Uint8Array | null = null;
 
   function deliver(receiveq: PulledQueue): void {
     let delivered = 0;
@@ -62,7 +63,8 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     return new Promise((resolve) => waiting.push(resolve));
   }
 
-  port.onmessage = ({ data }: MessageEvent<FromHost>) => {
+  port.onmessage = (message) => {
+    const data = message as FromHost;
     switch (data.type) {
       case "input": {
         pending.push(data.bytes);
@@ -75,7 +77,8 @@ export default defineDevice(({ port, queue, updateConfig }) => {
         if (inFlight < WINDOW) { for (const go of waiting.splice(0)) go(); }
         break;
       case "resize":
-        updateConfig(0, size(data.columns, data.rows));
+        terminal = size(data.columns, data.rows);
+        updateConfig(0, terminal);
         break;
     }
   };
@@ -96,12 +99,15 @@ export default defineDevice(({ port, queue, updateConfig }) => {
         },
       },
     ],
+    // Linux takes the size from a configuration change only.
+    activate() {
+      if (terminal !== null) updateConfig(0, terminal);
+    },
     reset() {
       const length = pending.reduce((sum, bytes) => sum + bytes.length, 0);
       pending = [];
       if (length > 0) port.postMessage({ type: "taken", length });
     },
-    close: () => port.close(),
   };
 });
 

@@ -1,34 +1,35 @@
-// Runs a command in the lab: a machine in software (QEMU's TCG) whose Linux has a hardware-like KVM,
+// Runs a command in the lab: a machine in software (QEMU's TCG) whose Linux has KVM as on hardware,
 // with this repository, this Deno and Paddock's cache at the same places as here.
 
 import { HostError } from "../../core/errors.ts";
-import {
-  fetchBusybox,
-  fetchKernel,
-  type FetchOptions,
-} from "../../core/image/debian.ts";
-import { buildInitramfs } from "../../core/image/initramfs.ts";
-import { ensureBaseImage, fetchQemu, libraryPath } from "./base_image.ts";
+import { unpackIntoCache } from "../../core/image/boot_source.ts";
+import { cacheFolder } from "../../core/image/cache.ts";
+import { fetchBusybox, type FetchOptions } from "../../core/image/debian.ts";
+import { buildInitramfs, fetchGuest } from "../../core/image/initramfs.ts";
+import init from "./init.sh" with { type: "text" };
+import { ensureBaseImage } from "./base_image.ts";
 import { buildLayer, REPOSITORY } from "./layer.ts";
+import {
+  fetchQemu,
+  type Lab,
+  libraryPath,
+  type MachineOptions,
+  qemuArguments,
+} from "./qemu.ts";
 
-export interface LabOptions extends FetchOptions {
+export interface LabOptions extends FetchOptions, MachineOptions {
   /** The command's folder; the repository's if absent. */
   readonly cwd?: string;
   /** Added to HOME, TERM, NO_COLOR, DENO_* and PADDOCK_*, which are passed on. */
   readonly env?: Readonly<Record<string, string>>;
   /** Seconds until the lab is ended; 600 if absent. */
   readonly timeout?: number;
-  /** The lab's RAM in MiB; 4096 if absent. Guests in it may have more, if they do not touch it. */
-  readonly memory?: number;
-  readonly cpus?: number;
   /** Ends the lab. */
   readonly signal?: AbortSignal;
   readonly stdin?: ReadableStream<Uint8Array>;
   /** Where output goes as it comes; collected in the result if absent. */
   readonly stdout?: WritableStream<Uint8Array>;
   readonly stderr?: WritableStream<Uint8Array>;
-  /** Gives the command a terminal of this size; stderr is then part of stdout. */
-  readonly terminal?: { readonly rows: number; readonly columns: number };
 }
 
 export interface LabResult {
@@ -38,34 +39,20 @@ export interface LabResult {
   readonly stderr: string;
 }
 
-/** What the lab is started from; all of it is in the cache. */
-interface Lab {
-  readonly qemu: string;
-  readonly kernel: string;
-  readonly initramfs: string;
-  readonly baseImage: string;
-}
-
-/** virtio comes first; kvm takes longest. */
 const LAB_MODULES = [
   "virtio_pci",
   "virtio_blk",
   "virtio_console",
-  "overlay",
   "virtio_rng",
+  "overlay",
   "irqbypass",
   "kvm",
   "kvm_amd",
   "tun",
 ];
-/**
- * A PC for its clocks: microvm boots no faster, and where the host is busy its kernel fails to
- * calibrate the TSC, for which it has only the PIT, and then waits for a tick for ever.
- */
-const MACHINE = "q35,usb=off,sata=off,vmport=off,smbus=off,i8042=off";
 const CONSOLE_LINES = 12;
 
-/** True where the lab can run or be made: it is for x86-64, and pointless inside itself. */
+/** True where the lab can run or be made; it does not nest. */
 export function canRunLab(): boolean {
   return Deno.build.arch === "x86_64" && Deno.build.os === "linux" &&
     !Deno.env.has("PADDOCK_LAB");
@@ -73,21 +60,30 @@ export function canRunLab(): boolean {
 
 /** Downloads and builds what the lab needs, once. */
 export async function ensureLab(options: FetchOptions = {}): Promise<Lab> {
-  const kernel = await fetchKernel(options);
+  const { kernel, initramfs: guestInitramfs } = await fetchGuest(options);
   const busybox = await fetchBusybox(options);
   const qemu = await fetchQemu(options);
-  const baseImage = await ensureBaseImage(options);
-  const init = await Deno.readTextFile(new URL("init.sh", import.meta.url));
+  const elf = await unpackIntoCache(kernel.vmlinuz, options);
+  const trees = [...listPackages(), guestInitramfs, ...(elf ? [elf] : [])];
+  const baseImage = await ensureBaseImage({ busybox, qemu, trees }, options);
   const initramfs = await buildInitramfs({
     kernel,
     modules: LAB_MODULES,
     busybox,
     init,
   });
-  return { qemu, kernel: kernel.vmlinuz, initramfs, baseImage };
+  return { qemu, kernel: elf ?? kernel.vmlinuz, initramfs, baseImage };
 }
 
-/** Runs `command`; throws a HostError with the lab's last words if the lab, not the command, failed. */
+/** Debian's packages in the cache and their index, but nothing of apt's or half-made. */
+function listPackages(): string[] {
+  const folder = `${cacheFolder()}/debian`;
+  const names = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  return names.filter((name) => name.includes("_") || name === "index.json")
+    .sort().map((name) => `${folder}/${name}`);
+}
+
+/** Runs `command`; a HostError with the lab's last words says that the lab, not the command, failed. */
 export async function runInLab(
   command: readonly string[],
   options: LabOptions = {},
@@ -96,16 +92,15 @@ export async function runInLab(
   const lab = await ensureLab(options);
   const folder = await Deno.makeTempDir({ prefix: "paddock-lab-" });
   try {
-    const session = {
+    const layer = await buildLayer({
       command,
       cwd,
       env,
       timeout,
       ...(terminal ? { terminal } : {}),
-    };
-    using initrd = await Deno.create(`${folder}/initrd`);
-    await writeAll(initrd, await Deno.readFile(lab.initramfs));
-    await writeAll(initrd, await buildLayer(session));
+    });
+    const base = await Deno.readFile(lab.initramfs);
+    await Deno.writeFile(`${folder}/initrd`, new Blob([base, layer]).stream());
     return await runQemu(lab, folder, timeout, options);
   } finally {
     await Deno.remove(folder, { recursive: true });
@@ -118,6 +113,12 @@ async function runQemu(
   timeout: number,
   options: LabOptions,
 ): Promise<LabResult> {
+  const limit = AbortSignal.timeout(timeout * 1000);
+  const stop = AbortSignal.any(
+    options.signal ? [limit, options.signal] : [limit],
+  );
+  if (stop.aborted) throw new HostError("The lab was ended before its start");
+  const ended = new AbortController();
   const child = new Deno.Command(`${lab.qemu}/usr/bin/qemu-system-x86_64`, {
     args: qemuArguments(lab, folder, options),
     env: { LD_LIBRARY_PATH: libraryPath(lab.qemu) },
@@ -125,18 +126,11 @@ async function runQemu(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const limit = AbortSignal.timeout(timeout * 1000);
-  const ended = new AbortController();
-  const stop = AbortSignal.any(
-    options.signal ? [limit, options.signal] : [limit],
-  );
   const kill = () => child.kill("SIGKILL");
   stop.addEventListener("abort", kill);
-  if (stop.aborted) kill();
   try {
-    const input = options.stdin ?? new Blob([]).stream();
-    input.pipeTo(child.stdin, { signal: ended.signal, preventCancel: true })
-      .catch(() => {});
+    (options.stdin ?? new Blob([]).stream())
+      .pipeTo(child.stdin, { signal: ended.signal }).catch(() => {});
     const [stdout, stderr, status] = await Promise.all([
       forward(child.stdout, options.stdout),
       forward(child.stderr, options.stderr),
@@ -148,83 +142,21 @@ async function runQemu(
       ? `did not end within ${timeout} s`
       : stop.aborted
       ? "was ended"
-      : `ended early (QEMU: ${status.signal ?? status.code})`;
-    const words = (await readText(`${folder}/console.log`)).trim().split("\n")
-      .slice(-CONSOLE_LINES).join("\n");
-    throw new HostError(
-      `The lab ${reason}; its console said:\n${words || "nothing"}\n${stderr}`
-        .trimEnd(),
-    );
+      : `ended early (QEMU: ${status.signal ?? `status ${status.code}`})`;
+    const log = await readText(`${folder}/console.log`);
+    throw new HostError(`The lab ${reason}${lastWords(log)}\n${stderr}`.trim());
   } finally {
     stop.removeEventListener("abort", kill);
     ended.abort();
   }
 }
 
-/** Port numbers are those of session.sh. stdio is the only one that reads; the rest are opened as files. */
-function qemuArguments(
-  lab: Lab,
-  folder: string,
-  options: LabOptions,
-): string[] {
-  const file = (
-    id: string,
-    path: string,
-  ) => ["-chardev", `file,id=${id},path=${path},append=on`];
-  const port = (
-    id: string,
-    nr: number,
-  ) => ["-device", `virtserialport,chardev=${id},nr=${nr}`];
-  const streams = options.terminal
-    ? ["-device", "virtconsole,chardev=stdio,nr=0"]
-    : [
-      ...port("stdio", 1),
-      ...file("stdout", "/dev/fd/1"),
-      ...port("stdout", 2),
-      ...file("stderr", "/dev/fd/2"),
-      ...port("stderr", 3),
-    ];
-  return [
-    ["-M", MACHINE, "-nodefaults", "-no-user-config", "-display", "none"],
-    ["-no-reboot"],
-    "-accel tcg,thread=multi -cpu".split(" "),
-    `EPYC,+svm,+npt${UNEMULATED}`,
-    ["-smp", `${options.cpus ?? 2}`, "-m", `${options.memory ?? 4096}`],
-    ["-L", `${lab.qemu}/usr/share/qemu`, "-L", `${lab.qemu}/usr/share/seabios`],
-    ["-kernel", lab.kernel, "-initrd", `${folder}/initrd`],
-    ["-append", "console=ttyS0 loglevel=4 mitigations=off tsc=reliable"],
-    ["-serial", `file:${folder}/console.log`],
-    ["-drive", `if=none,id=base,file=${lab.baseImage},format=raw,readonly=on`],
-    ["-device", "virtio-blk-pci,drive=base", "-device", "virtio-rng-pci"],
-    [
-      "-device",
-      "virtio-serial-pci",
-      "-chardev",
-      "stdio,id=stdio,signal=off",
-    ],
-    streams,
-    file("status", `${folder}/status`),
-    port("status", 4),
-  ].flat();
+function lastWords(log: string): string {
+  const lines = log.trim().split("\n").slice(-CONSOLE_LINES);
+  return lines[0] === ""
+    ? " without a word on its console"
+    : `; its console's last lines:\n${lines.join("\n")}`;
 }
-
-/** What EPYC has and TCG has not: QEMU would warn of each. */
-const UNEMULATED = [
-  "rdseed",
-  "sha-ni",
-  "fxsr-opt",
-  "misalignsse",
-  "3dnowprefetch",
-  "osvw",
-  "topoext",
-  "perfctr-core",
-  "clzero",
-  "xsaveerptr",
-  "ibpb",
-  "nrip-save",
-  "xsavec",
-  "xsaves",
-].map((feature) => `,-${feature}`).join("");
 
 async function forward(
   from: ReadableStream<Uint8Array>,
@@ -237,10 +169,4 @@ async function forward(
 
 async function readText(path: string): Promise<string> {
   return await Deno.readTextFile(path).catch(() => "");
-}
-
-async function writeAll(file: Deno.FsFile, data: Uint8Array): Promise<void> {
-  for (let offset = 0; offset < data.length;) {
-    offset += await file.write(data.subarray(offset));
-  }
 }

@@ -1,8 +1,9 @@
 // What differs from run to run in the lab: the working tree, Deno's cache and the command, as an archive
 // that the lab's first process stacks over the base image.
 
-import { cacheFolder } from "../../core/image/cache.ts";
+import { cacheFolder, exists } from "../../core/image/cache.ts";
 import { type CpioEntry, writeCpio } from "../../core/image/cpio.ts";
+import sessionScript from "./session.sh" with { type: "text" };
 
 export interface Session {
   readonly command: readonly string[];
@@ -14,6 +15,8 @@ export interface Session {
 }
 
 const SKIPPED = new Set([".git", "node_modules"]);
+const DATABASE = /^(dep_analysis|node_analysis|v8_code)_cache_v\d+(-wal)?$/;
+const DATABASE_LIMIT = 32 * 1024 * 1024;
 const PASSED_ON =
   /^(NO_COLOR|FORCE_COLOR|TERM|COLORTERM|LANG|LC_ALL|DENO_.*|PADDOCK_.*)$/;
 
@@ -28,11 +31,8 @@ export async function buildLayer(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const layer = new Layer();
   await layer.addTree(REPOSITORY);
-  await layer.addTree(denoFolder());
-  layer.addText(
-    "/lab/session.sh",
-    await Deno.readTextFile(new URL("session.sh", import.meta.url)),
-  );
+  await addDenoCache(layer);
+  layer.addText("/lab/session.sh", sessionScript);
   layer.addText("/lab/command.sh", commandScript(session));
   layer.addText("/lab/timeout", `${session.timeout}\n`);
   if (session.terminal) {
@@ -68,11 +68,12 @@ class Layer {
           path: `layer${path}`,
           target: await Deno.readLink(path),
         });
-      } else await this.#addFile(path);
+      } else await this.addFile(path);
     }
   }
 
-  async #addFile(path: string): Promise<void> {
+  async addFile(path: string): Promise<void> {
+    this.#addFolder(path.slice(0, path.lastIndexOf("/")));
     try {
       const { mode } = await Deno.stat(path);
       const data = await Deno.readFile(path);
@@ -95,6 +96,52 @@ class Layer {
     }
     this.#folders.add(folder);
     this.entries.push({ type: "directory", path: `layer${folder}` });
+  }
+}
+
+/**
+ * What this repository needs of Deno's cache, which may be large: its npm packages, its own modules
+ * as JavaScript, and small databases that save a third of a second a start.
+ */
+async function addDenoCache(layer: Layer): Promise<void> {
+  const cache = denoFolder();
+  for (const registry of listFolder(`${cache}/npm`)) {
+    for (const { name, version } of await lockedPackages()) {
+      const folder = `${cache}/npm/${registry}/${name}`;
+      for (const entry of listFolder(folder)) {
+        if (entry === version || entry.startsWith(`${version}_`)) {
+          await layer.addTree(`${folder}/${entry}`);
+        } else if (entry === "registry.json") {
+          await layer.addFile(`${folder}/${entry}`);
+        }
+      }
+    }
+  }
+  const own = `${cache}/gen/file${REPOSITORY}`;
+  if (await exists(own)) await layer.addTree(own);
+  for (const entry of listFolder(cache)) {
+    const path = `${cache}/${entry}`;
+    if (DATABASE.test(entry) && (await Deno.stat(path)).size < DATABASE_LIMIT) {
+      await layer.addFile(path);
+    }
+  }
+}
+
+/** The keys of deno.lock's "npm": "@scope/name@1.2.3_peer@4.5.6". */
+async function lockedPackages(): Promise<{ name: string; version: string }[]> {
+  const lock = JSON.parse(await Deno.readTextFile(`${REPOSITORY}/deno.lock`));
+  return Object.keys(lock.npm).map((key) => {
+    const [, name = "", version = ""] = /^(@?[^@]+)@([^_]+)/.exec(key) ?? [];
+    return { name, version };
+  });
+}
+
+function listFolder(folder: string): string[] {
+  try {
+    return [...Deno.readDirSync(folder)].map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
   }
 }
 

@@ -2,78 +2,56 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { HostError } from "../../core/errors.ts";
-import { runInLab } from "./lab.ts";
+import { runInteractively } from "./interactive.ts";
 
 const USAGE =
   `Usage: deno task lab -- [--memory=MIB] [--cpus=N] [--timeout=SECONDS] [COMMAND…]
 
 Runs COMMAND (a shell if there is none) in a machine in software that has /dev/kvm.
 On a terminal, Ctrl-] ends the lab.`;
-const CTRL_CLOSE_BRACKET = 0x1d;
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+// Progress and errors may come while the terminal is in raw mode.
+function print(stream: { writeSync(data: Uint8Array): number }, line: string) {
+  stream.writeSync(new TextEncoder().encode(`${line}\r\n`));
+}
+
+const OPTIONS = ["memory", "cpus", "timeout"];
 
 async function main(args: string[]): Promise<number> {
-  const { _: command, ...flags } = parseArgs(args, {
-    string: ["memory", "cpus", "timeout"],
+  const { _: words, help, ...numbers } = parseArgs(args, {
+    string: OPTIONS,
     boolean: ["help"],
     stopEarly: true,
   });
-  if (flags.help) {
-    console.log(USAGE);
+  if (help) {
+    print(Deno.stdout, USAGE);
     return 0;
   }
-  const interrupted = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    Deno.addSignalListener(signal, () => interrupted.abort());
+  const options: Record<string, number> = {};
+  for (const [name, value] of Object.entries(numbers)) {
+    const number = Number(value);
+    if (!OPTIONS.includes(name) || !(number > 0)) {
+      print(Deno.stderr, `--${name}=${value} is not understood\r\n${USAGE}`);
+      return 2;
+    }
+    options[name] = number;
   }
-  const isTerminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
-  if (isTerminal) Deno.stdin.setRaw(true);
   try {
-    const { code } = await runInLab(
-      command.length > 0 ? command.map(String) : ["sh"],
+    return await runInteractively(
+      words.length > 0 ? words.map(String) : ["busybox", "sh"],
       {
-        signal: interrupted.signal,
-        stdin: isTerminal
-          ? Deno.stdin.readable.pipeThrough(escape(interrupted))
-          : Deno.stdin.readable,
-        stdout: Deno.stdout.writable,
-        stderr: Deno.stderr.writable,
-        onProgress: (message) =>
-          console.error(isTerminal ? `${message}\r` : message),
-        ...(isTerminal ? { terminal: Deno.consoleSize() } : {}),
-        ...numbers(flags),
+        ...options,
         cwd: Deno.cwd(),
+        onProgress: (message) => print(Deno.stderr, message),
       },
     );
-    return code;
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
-    if (isTerminal) Deno.stdin.setRaw(false);
-    console.error(error.message);
-    return interrupted.signal.aborted ? 130 : 1;
-  } finally {
-    if (isTerminal) Deno.stdin.setRaw(false);
+    print(Deno.stderr, error.message);
+    return 1;
   }
 }
 
-function numbers(
-  flags: Record<string, unknown>,
-): { memory?: number; cpus?: number; timeout?: number } {
-  const given = ["memory", "cpus", "timeout"].filter((name) =>
-    flags[name] !== undefined
-  );
-  return Object.fromEntries(given.map((name) => [name, Number(flags[name])]));
-}
-
-/** Passes keys on, but for the one that ends the lab. */
-function escape(
-  interrupted: AbortController,
-): TransformStream<Uint8Array, Uint8Array> {
-  return new TransformStream({
-    transform(keys, controller) {
-      if (keys.includes(CTRL_CLOSE_BRACKET)) interrupted.abort();
-      else controller.enqueue(keys);
-    },
-  });
-}
+// `deno task` passes its own "--" on.
+const given = Deno.args[0] === "--" ? Deno.args.slice(1) : Deno.args;
+Deno.exit(await main(given));

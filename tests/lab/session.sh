@@ -5,8 +5,6 @@ export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mkdir -p /dev/pts /dev/shm /run /tmp
 mount -t devpts devpts /dev/pts
 mount -t tmpfs tmpfs /dev/shm
-mount -t tmpfs tmpfs /run
-mount -t tmpfs tmpfs /tmp
 ln -s /proc/self/fd /dev/fd
 ln -s /proc/self/fd/0 /dev/stdin
 ln -s /proc/self/fd/1 /dev/stdout
@@ -32,7 +30,7 @@ if [ -f /lab/terminal ]; then
   # A terminal forgets its size when nobody has it open.
   exec </dev/hvc0 >/dev/hvc0 2>&1
   stty $(cat /lab/terminal)
-  setsid -c sh /lab/command.sh
+  setsid -c /bin/sh /lab/command.sh
   echo "$?" >/run/status
   finish
 fi
@@ -44,7 +42,7 @@ cat <"${port}1" >&3 &
 exec </run/stdin 3>&-
 {
   {
-    sh /lab/command.sh 2>&1 >&4 4>&-
+    /bin/sh /lab/command.sh 2>&1 >&4 4>&-
     echo "$?" >/run/status
     # What the command left running may keep the pipes open: not for ever.
     (sleep 2 && finish) >/dev/null 2>&1 4>&- &

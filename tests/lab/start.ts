@@ -1,6 +1,7 @@
 // `deno task start`: the main job. Boots the default manifest here, or in the lab where this host's KVM cannot run Linux.
 
 import { canRunLinux, probeKernelMode } from "../../core/arch/x86_64/probe.ts";
+import { printNote } from "../../core/cli/output.ts";
 import { run } from "../../core/cli/run.ts";
 import { HostError } from "../../core/errors.ts";
 import { fetchGuest } from "../../core/image/initramfs.ts";
@@ -10,8 +11,6 @@ import { runInteractively } from "./interactive.ts";
 const ROOT = new URL("../../", import.meta.url).pathname;
 const HELLO = new URL("../guests/hello/vm.json", import.meta.url).pathname;
 const DEFAULTS = { logLevel: "info", json: false, color: true } as const;
-
-const note = (line: string) => console.error(line);
 
 /** Null where Linux runs on this host's KVM, else one line that says why it does not. */
 function whyNotHere(): { reason: string; hasKvm: boolean } | null {
@@ -33,16 +32,19 @@ async function start(): Promise<number> {
   const runHere = (manifest: string | undefined) =>
     run({ command: "run", manifest, script: undefined, ...DEFAULTS });
   if (obstacle === null) return await runHere(undefined);
-  note(`${obstacle.reason}: booting in the lab, a machine in software`);
+  printNote(`${obstacle.reason}: booting in the lab, a machine in software`);
   try {
-    await fetchGuest({ onProgress: note });
+    await fetchGuest({ onProgress: printNote });
     const command = [Deno.execPath(), "run", "-A", `${ROOT}main.ts`, "run"];
-    return await runInteractively(command, { cwd: ROOT, onProgress: note });
+    return await runInteractively(command, {
+      cwd: ROOT,
+      onProgress: printNote,
+    });
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
-    note(error.message);
+    printNote(error.message);
     if (!obstacle.hasKvm) return 1;
-    note("Running the embedded guest instead, which needs neither");
+    printNote("Running the embedded guest instead, which needs neither");
     return await runHere(HELLO);
   }
 }

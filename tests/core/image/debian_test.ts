@@ -97,6 +97,27 @@ Deno.test("fetchPackages() says what apt said, and leaves no half-made folder", 
   });
 });
 
+Deno.test("fetchPackages() gets by without an update of every source", async () => {
+  const host = {
+    ...HOST,
+    "apt-get": `case "$*" in *update*) exit 100 ;; esac\n${APT_GET}`,
+  };
+  await withHost(host, async () => {
+    assertEquals((await fetchPackages(["some-tool"])).size, 1);
+  });
+});
+
+Deno.test("fetchPackages() removes what a killed run left", async () => {
+  await withHost(HOST, async (cache) => {
+    await Deno.mkdir(`${cache}/debian/unpacking-1`, { recursive: true });
+    await fetchPackages(["some-tool"]);
+    const left = [...Deno.readDirSync(`${cache}/debian`)].map(({ name }) =>
+      name
+    );
+    assertEquals(left.includes("unpacking-1"), false);
+  });
+});
+
 Deno.test("fetchKernel() follows the meta package to the kernel's own", async () => {
   await withHost(HOST, async (cache) => {
     const base = `${cache}/debian/linux-image-6.1.0-9-cloud-amd64_1.2.0`;

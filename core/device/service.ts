@@ -1,0 +1,306 @@
+// Thread: queue
+// One device in its worker: makes the device, posts its declaration, then obeys commands and serves kicks.
+import { describeError, DriverError } from "../errors.ts";
+import type {
+  DeviceContext,
+  DeviceFactory,
+  DevicePort,
+  VirtioDevice,
+} from "../plugin.ts";
+import {
+  DEVICE_NEEDS_RESET,
+  DRIVER_OK,
+  VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_MMIO_INT_CONFIG,
+} from "../virtio/constants.ts";
+import {
+  ACK_RESULT,
+  ACK_SEQ,
+  ACTIVATE,
+  ARGUMENT,
+  CLOSE,
+  COMMAND,
+  COMMAND_SEQ,
+  CONFIG_GENERATION,
+  configOf,
+  CUT_OFF,
+  DOORBELL,
+  DRIVER_FEATURES,
+  INTERRUPT_STATUS,
+  KICKED,
+  MAX_CONFIG,
+  QUEUE_COUNT,
+  QUEUE_DESC,
+  QUEUE_DEVICE,
+  QUEUE_DRIVER,
+  QUEUE_READY,
+  QUEUE_SIZE,
+  queueWord,
+  RESET,
+  REVOKE,
+  STATUS,
+  type Words,
+  wordsOf,
+  WRITE_CONFIG,
+} from "../virtio/device_page.ts";
+import { RamView } from "../virtio/ram_view.ts";
+import { SplitQueue } from "../virtio/split_queue.ts";
+import { Doorbell } from "./doorbell.ts";
+import { requestInterrupt, type Words as IrqWords } from "./irq_page.ts";
+import { LiveQueue } from "./live_queue.ts";
+import type { FromWorker, QueueWorkerInit } from "./messages.ts";
+
+/** Posts to main. */
+export type Post = (message: FromWorker, transfer?: Transferable[]) => void;
+
+export class Service {
+  readonly #init: QueueWorkerInit;
+  readonly #factory: DeviceFactory<never>;
+  readonly #post: Post;
+  readonly #words: Words;
+  readonly #doorbell: Doorbell;
+  readonly #irq: IrqWords;
+  readonly #ram: RamView;
+  readonly #port: DevicePort = {
+    onmessage: null,
+    postMessage: (data, transfer) =>
+      this.#post({ type: "port", data }, transfer),
+  };
+  readonly #holes = new Map<number, (ok: boolean) => void>();
+  #device!: VirtioDevice;
+  #made = false;
+  readonly #early: unknown[] = [];
+  #configSize = 0;
+  #queues: (LiveQueue | null)[] = [];
+  #active = false;
+  #done = 0;
+  #nextHole = 0;
+
+  constructor(init: QueueWorkerInit, factory: unknown, post: Post) {
+    if (typeof factory !== "function") {
+      throw new TypeError("its default export is not defineDevice(…)");
+    }
+    this.#init = init;
+    this.#factory = factory as DeviceFactory<never>;
+    this.#post = post;
+    this.#words = wordsOf(init.page);
+    this.#doorbell = new Doorbell(this.#words);
+    this.#irq = new Int32Array(init.irqPage);
+    this.#ram = new RamView(init.ram);
+    this.#done = init.commandsDone;
+  }
+
+  async run(): Promise<void> {
+    this.#device = await this.#factory(this.#context() as DeviceContext<never>);
+    const { id, features = [], queues, config = new Uint8Array(0) } =
+      this.#device;
+    // Here, not by main: an update of the device's must not be overtaken by what it started with.
+    configOf(this.#init.page).set(config.subarray(0, MAX_CONFIG));
+    this.#configSize = config.length;
+    this.#made = true;
+    for (const data of this.#early.splice(0)) this.deliver(data);
+    const declared = queues.map(({ name, size }) => ({ name, size }));
+    this.#post({
+      type: "declared",
+      declaration: { id, features, queues: declared, config },
+    });
+    while (await this.#turn());
+    this.#device.close?.();
+  }
+
+  /** A message of whoever holds the VM; it waits until the device is made. */
+  deliver(data: unknown): void {
+    if (!this.#made) return void this.#early.push(data);
+    try {
+      this.#port.onmessage?.(data);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  punched(id: number, ok: boolean): void {
+    this.#holes.get(id)?.(ok);
+    this.#holes.delete(id);
+  }
+
+  /** Commands first, then kicks, then sleep. False once the device is to close. */
+  async #turn(): Promise<boolean> {
+    const words = this.#words;
+    const seen = this.#doorbell.rings;
+    if (this.#isCutOff()) {
+      await this.#stop();
+      return false;
+    }
+    const command = Atomics.load(words, COMMAND_SEQ);
+    if (command !== this.#done) {
+      const closing = Atomics.load(words, COMMAND) === CLOSE;
+      await this.#obey(command);
+      return !closing;
+    }
+    if (this.#active) this.#serve();
+    await this.#doorbell.wait(seen);
+    return true;
+  }
+
+  #isCutOff(): boolean {
+    return Atomics.load(this.#words, QUEUE_COUNT) === CUT_OFF;
+  }
+
+  #serve(): void {
+    let kicked = Atomics.exchange(this.#words, KICKED, 0);
+    try {
+      for (let index = 0; kicked !== 0; index++, kicked >>>= 1) {
+        if (kicked & 1) this.#queues[index]?.serve();
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #obey(command: number): Promise<void> {
+    const words = this.#words;
+    let failed = 0;
+    try {
+      await this.#execute(Atomics.load(words, COMMAND));
+    } catch (error) {
+      failed = 1;
+      this.#fail(error);
+    }
+    this.#done = command;
+    Atomics.store(words, ACK_RESULT, failed);
+    Atomics.store(words, ACK_SEQ, command);
+    Atomics.notify(words, ACK_SEQ);
+  }
+
+  async #execute(command: number): Promise<void> {
+    const words = this.#words;
+    switch (command) {
+      case ACTIVATE:
+        this.#queues = this.#device.queues.map((_queue, index) =>
+          this.#openQueue(index)
+        );
+        this.#active = true;
+        this.#device.activate?.();
+        // Whatever was kicked before DRIVER_OK is served now.
+        Atomics.or(words, KICKED, -1);
+        Atomics.add(words, DOORBELL, 1);
+        break;
+      case RESET:
+      case CLOSE:
+        await this.#stop();
+        break;
+      case REVOKE:
+        await this.#queues[words[ARGUMENT]!]?.stop();
+        this.#queues[words[ARGUMENT]!] = null;
+        break;
+      case WRITE_CONFIG:
+        this.#device.writeConfig?.(
+          words[ARGUMENT]!,
+          words[ARGUMENT + 1]!,
+          words[ARGUMENT + 2]! >>> 0,
+        );
+        break;
+    }
+  }
+
+  /** After this nothing is written to guest RAM: what was in flight is dropped when it completes. */
+  async #stop(): Promise<void> {
+    this.#active = false;
+    await Promise.all(this.#queues.map((queue) => queue?.stop()));
+    this.#queues = [];
+    this.#device.reset?.();
+  }
+
+  #openQueue(index: number): LiveQueue | null {
+    const words = this.#words;
+    const word = (at: number) => words[queueWord(index, at)]! >>> 0;
+    if (word(QUEUE_READY) === 0) return null;
+    const address = (at: number) => word(at) + word(at + 1) * 2 ** 32;
+    const ring = new SplitQueue(this.#ram, {
+      size: word(QUEUE_SIZE),
+      desc: address(QUEUE_DESC),
+      driver: address(QUEUE_DRIVER),
+      device: address(QUEUE_DEVICE),
+      eventIdx: this.#negotiated(VIRTIO_F_EVENT_IDX),
+      indirect: this.#negotiated(VIRTIO_F_INDIRECT_DESC),
+    });
+    return new LiveQueue(ring, this.#device.queues[index]!, {
+      interrupt: () => this.#interruptVring(),
+      commandPending: () => Atomics.load(words, COMMAND_SEQ) !== this.#done,
+      cutOff: () => this.#isCutOff(),
+      again: () => {
+        Atomics.or(words, KICKED, 1 << index);
+        Atomics.add(words, DOORBELL, 1);
+        Atomics.notify(words, DOORBELL);
+      },
+      fail: (error) => this.#fail(error),
+    });
+  }
+
+  #negotiated(bit: number): boolean {
+    return ((this.#words[DRIVER_FEATURES + (bit >>> 5)]! >>> (bit & 31)) &
+      1) === 1;
+  }
+
+  #interruptConfig(): void {
+    Atomics.or(this.#words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_CONFIG);
+    requestInterrupt(this.#irq, this.#init.index);
+  }
+
+  #interruptVring(): void {
+    Atomics.or(this.#words, INTERRUPT_STATUS, 1);
+    requestInterrupt(this.#irq, this.#init.index);
+  }
+
+  /**
+   * Stops serving; the driver's reset starts it again. DEVICE_NEEDS_RESET is set here and not by main, whom the
+   * message may reach after that reset.
+   */
+  #fail(error: unknown): void {
+    this.#active = false;
+    const before = Atomics.or(this.#words, STATUS, DEVICE_NEEDS_RESET);
+    if (before & DRIVER_OK) this.#interruptConfig();
+    if (error instanceof DriverError) {
+      this.#post({
+        type: "driver-error",
+        section: error.section,
+        message: error.message,
+      });
+    } else {
+      this.#post({ type: "failed", message: describeError(error) });
+    }
+  }
+
+  #updateConfig(offset: number, bytes: Uint8Array): void {
+    const words = this.#words;
+    if (!(offset >= 0 && offset + bytes.length <= this.#configSize)) {
+      throw new RangeError(
+        `updateConfig() of ${bytes.length} bytes at ${offset}; the device declares ${this.#configSize}`,
+      );
+    }
+    Atomics.add(words, CONFIG_GENERATION, 1);
+    configOf(this.#init.page).set(bytes, offset);
+    Atomics.add(words, CONFIG_GENERATION, 1);
+    if (this.#active) this.#interruptConfig();
+  }
+
+  #context(): DeviceContext<unknown> {
+    const { name, options } = this.#init;
+    return {
+      name,
+      options,
+      port: this.#port,
+      negotiated: (bit) => this.#negotiated(bit),
+      queue: (index) => (this.#active ? this.#queues[index] : null) ?? null,
+      updateConfig: (offset, bytes) => this.#updateConfig(offset, bytes),
+      punchHole: (offset, length) =>
+        new Promise((resolve) => {
+          const id = this.#nextHole++;
+          this.#holes.set(id, resolve);
+          this.#post({ type: "punch-hole", id, offset, length });
+        }),
+      log: (message) => this.#post({ type: "log", message }),
+    };
+  }
+}

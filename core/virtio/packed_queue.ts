@@ -1,0 +1,282 @@
+// Thread: queue
+// The packed virtqueue (virtio-v1.3 §2.8), the device's side. One ring of descriptors that both sides write.
+import { DriverError } from "../errors.ts";
+import { DescriptorChain } from "./chain.ts";
+import {
+  MAX_QUEUE_SIZE,
+  VIRTQ_DESC_F_INDIRECT,
+  VIRTQ_DESC_F_NEXT,
+  VIRTQ_DESC_F_WRITE,
+  VIRTQ_DESC_SIZE,
+} from "./constants.ts";
+import type { RamView } from "./ram_view.ts";
+import {
+  hex,
+  placeRing,
+  type QueueSetup,
+  refuseOverlap,
+  type Virtqueue,
+} from "./virtqueue.ts";
+
+const VIRTQ_DESC_F_AVAIL = 1 << 7;
+const VIRTQ_DESC_F_USED = 1 << 15;
+/** Flags of the event suppression structures (§2.8.10). */
+const RING_EVENT_FLAGS_ENABLE = 0;
+const RING_EVENT_FLAGS_DISABLE = 1;
+const RING_EVENT_FLAGS_DESC = 2;
+const EVENT_SIZE = 4;
+
+export class PackedQueue implements Virtqueue {
+  readonly size: number;
+  readonly #ram: RamView;
+  readonly #u16: Uint16Array<SharedArrayBuffer>;
+  readonly #u32: Uint32Array<SharedArrayBuffer>;
+  readonly #eventIdx: boolean;
+  readonly #indirect: boolean;
+  /** Byte offset of the descriptor ring; the two areas as indices into u16. */
+  readonly #desc: number;
+  readonly #driverEvent: number;
+  readonly #deviceEvent: number;
+  readonly #chains: (DescriptorChain | undefined)[];
+  #nextAvail = 0;
+  #availWrap = true;
+  #nextUsed = 0;
+  #usedWrap = true;
+  /** Descriptors used since the driver was last asked whether it wants an interrupt. */
+  #unsignalled = 0;
+
+  /** Throws a DriverError when the rings are not where they may be. Any size is allowed, not only powers of two. */
+  constructor(ram: RamView, setup: QueueSetup) {
+    const { size } = setup;
+    if (size < 1 || size > MAX_QUEUE_SIZE) {
+      throw new DriverError(
+        "2.8.10.1",
+        `Driver: queue size ${size} is not 1 to ${MAX_QUEUE_SIZE}`,
+      );
+    }
+    this.size = size;
+    this.#ram = ram;
+    this.#u16 = ram.u16;
+    this.#u32 = ram.u32;
+    this.#eventIdx = setup.eventIdx;
+    this.#indirect = setup.indirect;
+    const ringSize = VIRTQ_DESC_SIZE * size;
+    this.#desc = placeRing(ram, "descriptor ring", setup.desc, ringSize, 16);
+    const driver = placeRing(
+      ram,
+      "driver event area",
+      setup.driver,
+      EVENT_SIZE,
+      4,
+    );
+    const device = placeRing(
+      ram,
+      "device event area",
+      setup.device,
+      EVENT_SIZE,
+      4,
+    );
+    refuseOverlap(this.#desc, ringSize, device, EVENT_SIZE);
+    refuseOverlap(driver, EVENT_SIZE, device, EVENT_SIZE);
+    this.#driverEvent = driver / 2;
+    this.#deviceEvent = device / 2;
+    this.#chains = new Array(size);
+  }
+
+  #flagsAt(index: number): number {
+    return Atomics.load(
+      this.#u16,
+      (this.#desc + index * VIRTQ_DESC_SIZE) / 2 + 7,
+    );
+  }
+
+  /** A descriptor is available when AVAIL is the driver's wrap counter and USED is not (§2.8.1). */
+  #isAvailable(flags: number): boolean {
+    return ((flags & VIRTQ_DESC_F_AVAIL) !== 0) === this.#availWrap &&
+      ((flags & VIRTQ_DESC_F_USED) !== 0) !== this.#availWrap;
+  }
+
+  pop(): DescriptorChain | null {
+    const first = this.#flagsAt(this.#nextAvail);
+    if (!this.#isAvailable(first)) return null;
+    const count = this.#count(first);
+    // The id of a chain is in its last descriptor (§2.8.6).
+    const last = (this.#nextAvail + count - 1) % this.size;
+    const id = this.#u16[(this.#desc + last * VIRTQ_DESC_SIZE) / 2 + 6]!;
+    if (id >= this.size) {
+      throw new DriverError(
+        "2.8.13",
+        `Driver: buffer id ${id} is not below queue size ${this.size}`,
+      );
+    }
+    const chain = this.#chains[id] ??= new DescriptorChain(this.#ram, id);
+    if (chain.inFlight) {
+      throw new DriverError(
+        "2.8.13",
+        `Driver: buffer id ${id} is available twice`,
+      );
+    }
+    chain.begin();
+    this.#collect(chain, first, count);
+    chain.finish();
+    chain.slots = count;
+    chain.inFlight = true;
+    this.#nextAvail += count;
+    if (this.#nextAvail >= this.size) {
+      this.#nextAvail -= this.size;
+      this.#availWrap = !this.#availWrap;
+    }
+    return chain;
+  }
+
+  /** How many descriptors the list has; its flags may change meanwhile, which `#collect` does not care about. */
+  #count(first: number): number {
+    let flags = first;
+    for (let count = 1; count <= this.size; count++) {
+      if (!(flags & VIRTQ_DESC_F_NEXT)) return count;
+      flags = this.#flagsAt((this.#nextAvail + count) % this.size);
+    }
+    throw new DriverError(
+      "2.8.13",
+      `Driver: chain does not end within ${this.size} descriptors`,
+    );
+  }
+
+  #collect(chain: DescriptorChain, first: number, count: number): void {
+    let flags = first;
+    for (let i = 0; i < count; i++) {
+      const index = (this.#nextAvail + i) % this.size;
+      if (i > 0) flags = this.#flagsAt(index);
+      const at = (this.#desc + index * VIRTQ_DESC_SIZE) / 4;
+      const gpa = this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32;
+      const length = this.#u32[at + 2]!;
+      if (flags & VIRTQ_DESC_F_INDIRECT) {
+        if (!this.#indirect) {
+          throw new DriverError(
+            "2.8.7",
+            "Driver: indirect descriptor, which was not negotiated",
+          );
+        }
+        if (count > 1) {
+          throw new DriverError(
+            "2.8.7",
+            "Driver: indirect descriptor in a list",
+          );
+        }
+        this.#collectIndirect(chain, gpa, length);
+      } else {
+        this.#add(chain, gpa, length, flags);
+      }
+    }
+  }
+
+  #collectIndirect(chain: DescriptorChain, gpa: number, length: number): void {
+    if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) {
+      throw new DriverError(
+        "2.8.7",
+        `Driver: indirect table of ${length} bytes is no multiple of 16`,
+      );
+    }
+    const entries = length / VIRTQ_DESC_SIZE;
+    if (entries > this.size) {
+      throw new DriverError(
+        "2.8.7",
+        `Driver: indirect table of ${entries} is longer than the queue, ${this.size}`,
+      );
+    }
+    const table = this.#ram.translate(gpa, length);
+    if (table < 0 || table % 4 !== 0) {
+      throw new DriverError(
+        "2.8.7",
+        `Driver: indirect table at ${hex(gpa)} is misaligned or not in RAM`,
+      );
+    }
+    for (let i = 0; i < entries; i++) {
+      const at = (table + i * VIRTQ_DESC_SIZE) / 4;
+      const flags = this.#u32[at + 3]! >>> 16;
+      if (flags & VIRTQ_DESC_F_INDIRECT) {
+        throw new DriverError(
+          "2.8.7",
+          "Driver: indirect descriptor in an indirect table",
+        );
+      }
+      this.#add(
+        chain,
+        this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32,
+        this.#u32[at + 2]!,
+        flags,
+      );
+    }
+  }
+
+  #add(
+    chain: DescriptorChain,
+    gpa: number,
+    length: number,
+    flags: number,
+  ): void {
+    const offset = this.#ram.translate(gpa, length);
+    if (offset < 0) {
+      throw new DriverError(
+        "2.8.5",
+        `Driver: buffer of ${length} bytes at ${hex(gpa)} is not in RAM`,
+      );
+    }
+    if (length > 0) {
+      chain.add(offset, length, (flags & VIRTQ_DESC_F_WRITE) !== 0);
+    }
+  }
+
+  addUsed(chain: DescriptorChain, written: number): void {
+    const at = this.#desc + this.#nextUsed * VIRTQ_DESC_SIZE;
+    this.#u32[at / 4 + 2] = written;
+    this.#u16[at / 2 + 6] = chain.head;
+    const wrap = this.#usedWrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
+    chain.inFlight = false;
+    // Sequentially consistent: id and length are seen before the flags (§2.8.6).
+    Atomics.store(
+      this.#u16,
+      at / 2 + 7,
+      wrap | (written > 0 ? VIRTQ_DESC_F_WRITE : 0),
+    );
+    this.#unsignalled += chain.slots;
+    this.#nextUsed += chain.slots;
+    if (this.#nextUsed >= this.size) {
+      this.#nextUsed -= this.size;
+      this.#usedWrap = !this.#usedWrap;
+    }
+  }
+
+  needsInterrupt(): boolean {
+    const added = this.#unsignalled;
+    if (added === 0) return false;
+    this.#unsignalled = 0;
+    const flags = Atomics.load(this.#u16, this.#driverEvent + 1) & 3;
+    if (flags === RING_EVENT_FLAGS_DISABLE) return false;
+    if (flags !== RING_EVENT_FLAGS_DESC || !this.#eventIdx) return true;
+    // The driver wants one when the descriptor at (offset, wrap) was used: is it among the last `added`?
+    const event = Atomics.load(this.#u16, this.#driverEvent);
+    const offset = event & 0x7fff;
+    const sameWrap = (event >>> 15 === 1) === this.#usedWrap;
+    const behind = this.#nextUsed - (sameWrap ? offset : offset - this.size);
+    return behind > 0 && behind <= added;
+  }
+
+  disableNotifications(): void {
+    Atomics.store(this.#u16, this.#deviceEvent + 1, RING_EVENT_FLAGS_DISABLE);
+  }
+
+  enableNotifications(): boolean {
+    if (this.#eventIdx) {
+      Atomics.store(
+        this.#u16,
+        this.#deviceEvent,
+        this.#nextAvail | (this.#availWrap ? 0x8000 : 0),
+      );
+      Atomics.store(this.#u16, this.#deviceEvent + 1, RING_EVENT_FLAGS_DESC);
+    } else {
+      Atomics.store(this.#u16, this.#deviceEvent + 1, RING_EVENT_FLAGS_ENABLE);
+    }
+    return this.#isAvailable(this.#flagsAt(this.#nextAvail));
+  }
+}

@@ -1,0 +1,181 @@
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
+
+const answer = { at: 0x8000, length: 16, write: true };
+/** Long enough for a worker that lives, short enough for a test. */
+const BUDGET = 400;
+
+/** A device that does what the first byte of a request says; it outlives most of that. */
+function device(evil: string, before = ""): string {
+  return inlineModule(
+    `({ log, port, updateConfig }) => ({
+      id: 7,
+      config: new Uint8Array(4),
+      queues: [{ name: "q", size: 8, handle({ readable, writable, capacity }) {
+        if (readable.u8() !== 0) return (() => { ${evil} })();
+        return writable.write(new Uint8Array([0xaa]));
+      } }],
+    })`,
+    before,
+  );
+}
+
+async function ask(machine: FakeMachine, evil: number) {
+  const ring = await machine.bringUp();
+  machine.bytes[0x9000] = evil;
+  ring.add({ at: 0x9000, length: 1 }, answer);
+  machine.kick();
+  return ring;
+}
+
+async function servesAfterReset(machine: FakeMachine) {
+  await machine.reset();
+  assertEquals(machine.status, 0);
+  const ring = await ask(machine, 0);
+  assertEquals(await machine.used(ring, 1), [{ id: 0, length: 1 }]);
+}
+
+/** The device fails at a request, says why, and serves again after the driver's reset. */
+function recovers(name: string, evil: string, says: string): void {
+  Deno.test(`A device that ${name} needs a reset, and serves after it`, async () => {
+    await using machine = await FakeMachine.start({ module: device(evil) });
+    await ask(machine, 1);
+    await machine.needsReset();
+    assertEquals(machine.status, 0x4f);
+    assertStringIncludes(machine.faults.join(), says);
+    await servesAfterReset(machine);
+  });
+}
+
+recovers("throws in a handler", `throw new Error("no disk")`, "no disk");
+recovers("throws no error", `throw null`, "null");
+recovers("rejects", `return Promise.reject(new Error("later"))`, "later");
+recovers("returns nothing", ``, "undefined");
+recovers("says it wrote too much", `return capacity + 1`, "room for 16");
+recovers("says it wrote NaN bytes", `return NaN`, "NaN");
+recovers("says it wrote -1 bytes", `return -1`, "-1");
+recovers(
+  "says later that it wrote too much",
+  `return Promise.resolve(17)`,
+  "room for 16",
+);
+recovers(
+  "throws out of all handlers",
+  `setTimeout(() => { throw new Error("loose") }); return new Promise(() => {})`,
+  "loose",
+);
+recovers(
+  "forgets a rejection",
+  `Promise.reject(new Error("forgotten")); return new Promise(() => {})`,
+  "forgotten",
+);
+recovers(
+  "changes configuration space that it does not have",
+  `updateConfig(3, new Uint8Array(2))`,
+  "declares 4",
+);
+
+Deno.test("ConfigGeneration stays usable after a refused updateConfig", async () => {
+  await using machine = await FakeMachine.start({
+    module: device(`updateConfig(-1, new Uint8Array(2))`),
+  });
+  await ask(machine, 1);
+  await machine.needsReset();
+  assertEquals(await machine.read(0x0fc), 0);
+});
+
+for (
+  const [name, evil] of [
+    ["never returns", `for (;;);`],
+    ["ends its process", `Deno.exit(3)`],
+    ["closes its worker", `self.close()`],
+    ["never answers a request", `return new Promise(() => {})`],
+  ] as const
+) {
+  Deno.test(`A device that ${name} is cut off at the reset`, async () => {
+    await using machine = await FakeMachine.start({
+      module: device(evil),
+      budgetMs: BUDGET,
+    });
+    await ask(machine, 1);
+    await new Promise((go) => setTimeout(go, 20));
+    const started = performance.now();
+    await machine.reset();
+    assert(performance.now() - started < BUDGET + 500);
+    assertEquals(machine.status, 0x40);
+    assertEquals(machine.faults.length, 1);
+    assertStringIncludes(machine.faults[0]!, "did not answer in 0.4 s");
+    // The driver may try what it likes: the device stays where it is.
+    await machine.reset();
+    await machine.negotiate();
+    await machine.driverOk();
+    assertEquals(machine.status & 0x44, 0x40);
+    assertEquals(machine.faults.length, 1);
+  });
+}
+
+Deno.test("A device that answers after it was cut off writes nothing", async () => {
+  await using machine = await FakeMachine.start({
+    module: device(`
+      const end = performance.now() + 700; while (performance.now() < end);
+      return 0;`),
+    budgetMs: 200,
+  });
+  const ring = await ask(machine, 1);
+  await new Promise((go) => setTimeout(go, 20));
+  await machine.reset();
+  const after = machine.bytes.slice();
+  await new Promise((go) => setTimeout(go, 700));
+  assertEquals(machine.bytes, after);
+  assertEquals(ring.usedIdx, 0);
+});
+
+Deno.test("A device that dies again and again costs nobody else anything", async () => {
+  await using machine = await FakeMachine.start({
+    module: device(
+      `setTimeout(() => { throw new Error("again") }); return new Promise(() => {})`,
+    ),
+  });
+  for (let i = 0; i < 5; i++) {
+    await ask(machine, 1);
+    await machine.needsReset();
+    await servesAfterReset(machine);
+    await machine.reset();
+  }
+  assertEquals(machine.faults.length, 5);
+});
+
+Deno.test("A device whose reset() throws is reset all the same", async () => {
+  await using machine = await FakeMachine.start({
+    module: inlineModule(`() => ({ id: 7,
+      queues: [{ name: "q", size: 8, handle: ({ writable }) => writable.write(new Uint8Array(1)) }],
+      reset() { throw new Error("reset fails"); } })`),
+  });
+  await machine.bringUp();
+  await machine.reset();
+  assertEquals(machine.status, 0);
+  const ring = await machine.bringUp();
+  ring.add(answer);
+  machine.kick();
+  assertEquals((await machine.used(ring, 1)).length, 1);
+});
+
+for (
+  const [name, close] of [
+    ["throws", `throw new Error("close fails")`],
+    ["never returns", `for (;;);`],
+  ] as const
+) {
+  Deno.test(`A device whose close() ${name} does not hold the VM`, async () => {
+    const machine = await FakeMachine.start({
+      module: inlineModule(
+        `() => ({ id: 7, queues: [], close() { ${close} } })`,
+      ),
+      budgetMs: BUDGET,
+    });
+    const started = performance.now();
+    await machine.host.close();
+    assert(performance.now() - started < BUDGET + 500);
+    assertEquals(machine.faults.length, 1);
+  });
+}

@@ -1,0 +1,212 @@
+import { assert, assertEquals } from "@std/assert";
+import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
+
+/** Writes the number of the request into each chain; `log` for what it was told. */
+const COUNTER = inlineModule(`({ log, negotiated, updateConfig }) => {
+  let count = 0;
+  return {
+    id: 0x1234,
+    features: [3],
+    config: new Uint8Array([1, 2, 3, 4, 5, 6]),
+    queues: [
+      { name: "q0", size: 16, handle: ({ writable }) => writable.write(new Uint8Array([++count])) },
+      { name: "q1", size: 4, handle: () => 0 },
+      { name: "never", size: 4 },
+    ],
+    writeConfig(offset, size, value) {
+      log(["config", offset, size, value].join());
+      updateConfig(0, new Uint8Array([value]));
+    },
+    activate: () => log("activate " + negotiated(3) + negotiated(4)),
+    reset: () => log("reset"),
+    close: () => log("close"),
+  };
+}`);
+
+/** Answers each request \`ms\` later. */
+const SLOW = inlineModule(`({ options }) => ({
+  id: 7,
+  queues: [{ name: "q", size: 16, async handle({ writable }) {
+    await new Promise((go) => setTimeout(go, options.ms));
+    return writable.write(new Uint8Array([0xee]));
+  } }],
+})`);
+
+const answer = { at: 0x8000, length: 16, write: true };
+
+Deno.test("A device is brought up, serves, and is told of each step", async () => {
+  const machine = await FakeMachine.start({ module: COUNTER });
+  {
+    await using _ = machine;
+    await machine.negotiate(1 << 3);
+    const ring = await machine.queue(0, 8);
+    await machine.driverOk();
+    assertEquals(machine.status, 0xf);
+    ring.add(answer);
+    machine.kick();
+    assertEquals(await machine.used(ring, 1), [{ id: 0, length: 1 }]);
+    assertEquals(await machine.read(0x060), 1);
+    await machine.write(0x064, 1);
+    assertEquals(await machine.read(0x060), 0);
+    await machine.reset();
+    assertEquals(machine.status, 0);
+  }
+  assertEquals(machine.logged, [
+    "activate truefalse",
+    "reset",
+    "reset",
+    "close",
+  ]);
+  assertEquals(machine.driverErrors, []);
+  assertEquals(machine.faults, []);
+});
+
+Deno.test("A kick before DRIVER_OK is not lost after it", async () => {
+  await using machine = await FakeMachine.start({ module: COUNTER });
+  await machine.negotiate();
+  const ring = await machine.queue(0, 8);
+  ring.add(answer);
+  machine.kick();
+  await new Promise((go) => setTimeout(go, 20));
+  assertEquals(ring.usedIdx, 0);
+  await machine.driverOk();
+  assertEquals((await machine.used(ring, 1)).length, 1);
+});
+
+Deno.test("Chains that were there before DRIVER_OK need no kick", async () => {
+  await using machine = await FakeMachine.start({ module: COUNTER });
+  await machine.negotiate();
+  const ring = await machine.queue(0, 8);
+  ring.add(answer);
+  await machine.driverOk();
+  assertEquals((await machine.used(ring, 1)).length, 1);
+});
+
+Deno.test("A kick of a queue without a handler is ignored", async () => {
+  await using machine = await FakeMachine.start({ module: COUNTER });
+  await machine.negotiate();
+  const ring = await machine.queue(0, 8);
+  const idle = await machine.queue(2, 4);
+  await machine.driverOk();
+  idle.add(answer);
+  machine.kick(2);
+  machine.kick(1);
+  ring.add(answer);
+  machine.kick(0);
+  await machine.used(ring, 1);
+  assertEquals(idle.usedIdx, 0);
+});
+
+Deno.test("A full ring with EVENT_IDX and indirect chains goes round many times", async () => {
+  await using machine = await FakeMachine.start({ module: COUNTER });
+  const ring = await machine.bringUp(16, (1 << 28) | (1 << 29));
+  let served = 0;
+  for (let round = 0; round < 300; round++) {
+    for (let i = 0; i < 16; i++) {
+      if (i % 2) ring.add(answer);
+      else ring.addIndirect(answer);
+    }
+    ring.usedEvent = (served + 15) & 0xffff;
+    machine.kick();
+    served += (await machine.used(ring, 16)).length;
+    if (round % 20 === 0) ring.recycleTables();
+  }
+  assertEquals(served, 4800);
+});
+
+Deno.test("QueueReady = 0 takes the queue back before it is answered", async () => {
+  await using machine = await FakeMachine.start({ module: COUNTER });
+  const ring = await machine.bringUp();
+  await machine.write(0x044, 0);
+  assertEquals(await machine.read(0x044), 0);
+  ring.add(answer);
+  machine.kick();
+  await new Promise((go) => setTimeout(go, 20));
+  assertEquals(ring.usedIdx, 0);
+  await machine.write(0x044, 1);
+  assertEquals(await machine.read(0x044), 0, "not while the device is live");
+});
+
+Deno.test("A reset waits for requests in flight, and drops them", async () => {
+  await using machine = await FakeMachine.start({
+    module: SLOW,
+    options: { ms: 50 },
+  });
+  const ring = await machine.bringUp();
+  ring.add(answer);
+  machine.kick();
+  await new Promise((go) => setTimeout(go, 10));
+  await machine.reset();
+  const after = machine.bytes.slice();
+  await new Promise((go) => setTimeout(go, 80));
+  assertEquals(machine.bytes, after);
+  assertEquals(ring.usedIdx, 0);
+  const again = await machine.bringUp();
+  again.add(answer);
+  machine.kick();
+  assertEquals(await machine.used(again, 1), [{ id: 0, length: 1 }]);
+});
+
+Deno.test("2000 resets with requests in flight leave nothing behind", async () => {
+  await using machine = await FakeMachine.start({
+    module: SLOW,
+    options: { ms: 0 },
+  });
+  const started = performance.now();
+  for (let i = 0; i < 2000; i++) {
+    const ring = await machine.bringUp(4);
+    for (let n = 0; n < 4; n++) ring.add(answer);
+    machine.kick();
+    await machine.reset();
+    const used = ring.usedIdx;
+    if (i % 100 === 0) {
+      await new Promise((go) => setTimeout(go, 5));
+      assertEquals(ring.usedIdx, used);
+    }
+  }
+  assert(performance.now() - started < 20_000);
+  const ring = await machine.bringUp();
+  ring.add(answer);
+  machine.kick();
+  assertEquals(await machine.used(ring, 1), [{ id: 0, length: 1 }]);
+  assertEquals(machine.driverErrors, []);
+  assertEquals(machine.faults, []);
+});
+
+Deno.test("A chain that a device pulled and kept is empty after the reset", async () => {
+  await using machine = await FakeMachine.start({
+    module: inlineModule(`({ log, port, queue }) => {
+      let kept;
+      port.onmessage = () => {
+        log("left " + kept.writable.write(new Uint8Array([1, 2, 3])));
+        queue(0).addUsed(kept, 3);
+      };
+      return { id: 7, queues: [{ name: "q", size: 4,
+        available(queue) { kept ??= queue.pop() ?? undefined; } }] };
+    }`),
+  });
+  const ring = await machine.bringUp(4);
+  ring.add(answer);
+  machine.kick();
+  await new Promise((go) => setTimeout(go, 20));
+  await machine.reset();
+  const again = await machine.bringUp(4);
+  machine.host.port.postMessage("write now");
+  await machine.until(() => machine.faults.length > 0);
+  assertEquals(machine.logged, ["left 0"]);
+  assert(machine.faults[0]!.includes("given back twice"), machine.faults[0]);
+  assertEquals([ring.usedIdx, again.usedIdx], [0, 0]);
+});
+
+Deno.test("Kicks without end do not keep a device from what it awaits", async () => {
+  await using machine = await FakeMachine.start({
+    module: SLOW,
+    options: { ms: 1 },
+  });
+  const ring = await machine.bringUp();
+  ring.add(answer);
+  const deadline = performance.now() + 1000;
+  // Main never comes up for air: only the worker's own turns can get the answer out.
+  while (ring.usedIdx === 0 && performance.now() < deadline) machine.kick();
+  assertEquals(ring.usedIdx, 1);
+});

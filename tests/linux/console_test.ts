@@ -1,0 +1,103 @@
+// Linux's hvc0 and hwrng with Paddock's console and rng.
+
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { Vm } from "../../core/vm.ts";
+import { runGuest, until, valueOf, withFolder } from "./guest.ts";
+import { linuxTest } from "./host.ts";
+
+const LARGE = 200_000;
+const SCRIPT = `
+dd if=/dev/hwrng of=/tmp/r bs=4096 count=8 2>/dev/null
+echo "rng: $(wc -c </tmp/r) bytes, packed $(gzip -c /tmp/r | wc -c)"
+echo "size: $(stty size)"
+trap 'echo "resized: $(stty size)"' WINCH
+echo ready
+read line
+echo "line: $line"
+trap - WINCH
+stty raw -echo
+echo more
+head -c ${LARGE} | sha256sum | sed 's/^/large: /'
+stty sane
+`;
+
+linuxTest(
+  "A guest reads what is typed, sees resizes, and gets random bytes",
+  async () => {
+    const large = new Uint8Array(LARGE).map((_, i) => 32 + i * 7 % 90);
+    const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", large))
+      .toHex();
+    const { text, exit } = await runGuest(SCRIPT, {
+      devices: [{ use: "rng" }],
+      during: async (vm, text) => {
+        const keys = vm.console!.writable.getWriter();
+        const type = (typed: string) =>
+          keys.write(new TextEncoder().encode(typed));
+        await until("prompt", () => text().includes("ready\n"));
+        vm.console!.resize(132, 43);
+        await new Promise((next) => setTimeout(next, 300));
+        await type("hello gu\x7f\x7fthere\r");
+        await until("next prompt", () => text().includes("more"));
+        for (let at = 0; at < LARGE; at += 10_000) {
+          await keys.write(large.subarray(at, at + 10_000));
+        }
+      },
+    });
+    assertEquals(exit.reason, "poweroff", text);
+    assertEquals(valueOf(text, "size"), "24 80");
+    assertEquals(valueOf(text, "resized"), "43 132");
+    assertEquals(valueOf(text, "line"), "hello there");
+    // The terminal echoes what is typed, and rubs out what is erased.
+    assertStringIncludes(text, "hello gu\b \b\b \bthere\n");
+    assertEquals(valueOf(text, "large"), `${digest}  -`);
+    const [bytes, packed] = valueOf(text, "rng").match(/\d+/g)!.map(Number);
+    assertEquals(bytes, 32768);
+    assert(packed! > 32768, `${packed} bytes after gzip`);
+  },
+);
+
+linuxTest(
+  "A guest whose console nobody reads ends normally",
+  () =>
+    withFolder(async (folder) => {
+      const script = `${folder}/script.sh`;
+      await Deno.writeTextFile(script, "seq 1 60000");
+      await using vm = await Vm.start({
+        memory: "256M",
+        boot: { use: "debian", script },
+        devices: [{ use: "console" }],
+      });
+      const limit = setTimeout(() => vm.kill(), 60_000);
+      assertEquals((await vm.wait()).reason, "poweroff");
+      clearTimeout(limit);
+    }),
+);
+
+linuxTest("A slow reader of the console gets every byte", async () => {
+  await withFolder(async (folder) => {
+    const script = `${folder}/script.sh`;
+    await Deno.writeTextFile(script, "seq 1 60000");
+    await using vm = await Vm.start({
+      memory: "256M",
+      boot: { use: "debian", script },
+      devices: [{ use: "console" }],
+    });
+    const limit = setTimeout(() => vm.kill(), 60_000);
+    let [text, chunks] = ["", 0];
+    for await (
+      const chunk of vm.console!.readable.pipeThrough(new TextDecoderStream())
+    ) {
+      text += chunk;
+      if (++chunks % 50 === 0) {
+        await new Promise((next) => setTimeout(next, 20));
+      }
+    }
+    clearTimeout(limit);
+    const lines = text.replaceAll("\r", "").split("\n");
+    const first = lines.indexOf("1");
+    assertEquals(
+      lines.slice(first, first + 60000),
+      Array.from({ length: 60000 }, (_, i) => `${i + 1}`),
+    );
+  });
+});

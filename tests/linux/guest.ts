@@ -1,0 +1,107 @@
+// Runs a script in a Debian guest and collects what it prints on the console.
+
+import { assertEquals } from "@std/assert";
+import { fetchGuest, scriptArchive } from "../../core/image/initramfs.ts";
+import { Vm, type VmExit } from "../../core/vm.ts";
+
+export interface GuestOptions {
+  readonly cpus?: number;
+  readonly memory?: string;
+  /** Added to the kernel's command line. */
+  readonly cmdline?: string;
+  /** Behind the console, which is the first device. */
+  readonly devices?: readonly Record<string, unknown>[];
+  /** Seconds until the guest is killed; 60 if absent. */
+  readonly timeout?: number;
+  /** Another `boot` than Debian's guest with this script. */
+  readonly boot?: Record<string, unknown>;
+  /** What the host does meanwhile. */
+  readonly during?: (vm: Vm, text: () => string) => Promise<void>;
+}
+
+export interface GuestResult {
+  /** The text of the console, and behind it that of the serial port, without carriage returns. */
+  readonly text: string;
+  readonly exit: VmExit;
+}
+
+/** A folder that is gone afterwards. */
+export async function withFolder<T>(
+  use: (folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = await Deno.makeTempDir({ prefix: "paddock-test-" });
+  try {
+    return await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Boots Debian's kernel, runs `script` with busybox's sh, and returns when the VM has ended. */
+export function runGuest(
+  script: string,
+  options: GuestOptions = {},
+): Promise<GuestResult> {
+  return withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/script.sh`, script);
+    const { cpus = 1, memory = "256M", cmdline = "", devices = [] } = options;
+    const boot = options.boot ??
+      { use: "debian", script: `${folder}/script.sh`, cmdline };
+    const all = [{ use: "console" }, ...devices];
+    return await watch(
+      await Vm.start({ cpus, memory, boot, devices: all }),
+      options,
+    );
+  });
+}
+
+async function watch(
+  vm: Vm,
+  { timeout = 60, during }: GuestOptions,
+): Promise<GuestResult> {
+  const faults: string[] = [];
+  vm.on("drivererror", ({ message }) => faults.push(message));
+  vm.on("devicefault", ({ message }) => faults.push(message));
+  const texts = ["", ""];
+  const outputs = [vm.console!.readable, vm.serial.readable].map((from, i) =>
+    from.pipeThrough(new TextDecoderStream()).pipeTo(
+      new WritableStream({
+        write: (text) => void (texts[i] += text.replaceAll("\r", "")),
+      }),
+    )
+  );
+  const limit = setTimeout(() => vm.kill(), timeout * 1000);
+  try {
+    await during?.(vm, () => texts.join(""));
+    const exit = await vm.wait();
+    await Promise.all(outputs);
+    assertEquals(faults, [], texts.join(""));
+    return { text: texts.join(""), exit };
+  } finally {
+    clearTimeout(limit);
+    await vm.stop();
+  }
+}
+
+/** Debian's initramfs with `script` in it, for kernels that a manifest names itself. */
+export async function writeInitrd(path: string, script: string): Promise<void> {
+  const { initramfs } = await fetchGuest();
+  await Deno.copyFile(initramfs, path);
+  await Deno.writeFile(path, scriptArchive(script), { append: true });
+}
+
+/** The value of the line `name: value` in a guest's output. */
+export function valueOf(text: string, name: string): string {
+  const line = new RegExp(`^${name}: (.*)$`, "m").exec(text);
+  if (line === null) throw new Error(`No "${name}:" in:\n${text}`);
+  return line[1]!;
+}
+
+/** Waits until `look` finds something; fails after 40 s. */
+export async function until(what: string, look: () => boolean): Promise<void> {
+  const end = performance.now() + 40_000;
+  while (!look()) {
+    if (performance.now() > end) throw new Error(`No ${what} within 40 s`);
+    await new Promise((next) => setTimeout(next, 20));
+  }
+}

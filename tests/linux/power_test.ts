@@ -1,0 +1,57 @@
+// How a Linux guest ends its VM.
+
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { runGuest, until } from "./guest.ts";
+import { linuxTest } from "./host.ts";
+
+linuxTest("A guest that reboots ends the VM as reboot", async () => {
+  const { exit } = await runGuest("reboot -f");
+  assertEquals(exit, { reason: "reboot", detail: "the guest rebooted" });
+});
+
+linuxTest(
+  "A kernel panic ends the VM as panic, after its last words",
+  async () => {
+    const events: string[] = [];
+    const { text, exit } = await runGuest(
+      "echo before; sleep 0.1; echo c > /proc/sysrq-trigger",
+      {
+        cmdline: "console=ttyS0 loglevel=7",
+        during: (vm) => {
+          vm.on("guestpanic", () => void events.push("guestpanic"));
+          return Promise.resolve();
+        },
+      },
+    );
+    assertEquals([exit.reason, ...events], ["panic", "guestpanic"], text);
+    assertStringIncludes(
+      text,
+      "Kernel panic - not syncing: sysrq triggered crash",
+    );
+  },
+);
+
+linuxTest("A guest that is paused loses no time and goes on", async () => {
+  const { text, exit } = await runGuest(
+    "i=0; while [ $i -lt 60 ]; do echo tick $i; i=$((i + 1)); sleep 0.05; done",
+    {
+      cpus: 2,
+      during: async (vm, text) => {
+        await until("tick", () => text().includes("tick 3"));
+        for (let i = 0; i < 5; i++) {
+          await vm.pause();
+          // What was printed before may still be on its way.
+          await new Promise((next) => setTimeout(next, 200));
+          const before = [text(), vm.statistics.exits];
+          await new Promise((next) => setTimeout(next, 300));
+          assertEquals([text(), vm.statistics.exits], before);
+          vm.resume();
+          const length = text().length;
+          await until("more output", () => text().length > length);
+        }
+      },
+    },
+  );
+  assertEquals(exit.reason, "poweroff");
+  assertStringIncludes(text, "tick 59\n");
+});

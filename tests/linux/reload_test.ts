@@ -1,0 +1,87 @@
+// Drivers come and go under load, and the devices are as good as new each time.
+
+import { assertEquals } from "@std/assert";
+import { fetchGuest } from "../../core/image/initramfs.ts";
+import { runGuest, valueOf, withFolder, writeInitrd } from "./guest.ts";
+import { linuxTest } from "./host.ts";
+
+const ROUNDS = 50;
+
+/** The console's driver goes too, so that the script prints on the serial port. */
+const SCRIPT = `
+exec </dev/null >/dev/ttyS0 2>&1
+device() { basename "$(dirname "$(grep -l -x "$1" /sys/bus/virtio/devices/*/device)")"; }
+disk=$(device 0x0002)
+rng=$(device 0x0004)
+console=$(device 0x0003)
+driver() { echo "$2" >/sys/bus/virtio/drivers/$1/$3; }
+# Waits for a file that a driver makes.
+appears() {
+  for i in $(seq 500); do [ -e "$1" ] && return; sleep 0.01; done
+  echo "error: no $1 in round $round"
+}
+
+dd if=/dev/urandom of=/tmp/data bs=1M count=2 2>/dev/null
+dd if=/tmp/data of=/dev/vda bs=1M seek=4 conv=fsync 2>/dev/null
+sum=$(sha256sum </tmp/data)
+
+for round in $(seq ${ROUNDS}); do
+  appears /dev/vda
+  dd if=/dev/vda of=/dev/null bs=64k 2>/dev/null &
+  dd if=/dev/zero of=/dev/vda bs=64k count=32 oflag=direct 2>/dev/null &
+  dd if=/dev/hwrng of=/dev/null bs=512 count=100 2>/dev/null &
+  (head -c 10000 /tmp/data | od >/dev/hvc0) 2>/dev/null &
+  [ $((round % 3)) = 0 ] && usleep 20000
+  driver virtio_blk $disk unbind
+  driver virtio_rng $rng unbind
+  driver virtio_console $console unbind
+  driver virtio_console $console bind
+  driver virtio_rng $rng bind
+  driver virtio_blk $disk bind
+  wait
+done
+echo "rounds: $round"
+
+for name in virtio_blk virtio_rng virtio_console; do
+  rmmod $name && insmod /lib/modules/$name.ko && echo "reloaded: $name"
+done
+appears /dev/vda
+appears /dev/hvc0
+echo hello >/dev/hvc0
+dd if=/dev/vda bs=1M skip=4 count=2 2>/dev/null | sha256sum >/tmp/after
+[ "$sum" = "$(cat /tmp/after)" ] && echo "data: intact"
+echo "random: $(dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c)"
+dmesg | grep -i 'warn\\|bug:\\|call trace\\|hung' | grep -v 'Return Stack\\|initial console\\|bug detected' | sed 's/^/complaint: /'
+`;
+
+linuxTest(
+  `Drivers are unbound and bound ${ROUNDS} times under load, then reloaded`,
+  () =>
+    withFolder(async (folder) => {
+      const { kernel } = await fetchGuest();
+      await writeInitrd(`${folder}/initrd`, SCRIPT);
+      const { text, exit } = await runGuest("", {
+        cpus: 2,
+        timeout: 200,
+        boot: {
+          kernel: kernel.vmlinuz,
+          initrd: `${folder}/initrd`,
+          cmdline: "console=ttyS0 quiet pci=off noxsave",
+        },
+        devices: [
+          { use: "block", path: `${folder}/disk.img`, size: "8M" },
+          { use: "rng" },
+        ],
+      });
+      assertEquals(exit.reason, "poweroff", text);
+      assertEquals(text.match(/^(error|complaint): .*$/gm), null, text);
+      assertEquals(valueOf(text, "rounds"), `${ROUNDS}`);
+      assertEquals(
+        [...text.matchAll(/^reloaded: (.*)$/gm)].map(([_, name]) => name),
+        ["virtio_blk", "virtio_rng", "virtio_console"],
+        text,
+      );
+      assertEquals(valueOf(text, "data"), "intact");
+      assertEquals(valueOf(text, "random"), "64");
+    }),
+);

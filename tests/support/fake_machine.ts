@@ -1,0 +1,227 @@
+// A device with its real worker and register file, and this side plays the guest: no KVM, interrupts only counted.
+import type { DeviceError } from "../../core/errors.ts";
+import { DeviceHost } from "../../core/device/host.ts";
+import { createIrqPage } from "../../core/device/irq_page.ts";
+import { kickQueue, wordsOf } from "../../core/virtio/device_page.ts";
+import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
+import { type FakeRam, fakeRam, FakeRing, type Used } from "./fake_driver.ts";
+
+const NOTHING = {
+  read: [],
+  write: [],
+  net: [],
+  env: [],
+  run: [],
+  import: [],
+};
+
+export interface FakeMachineOptions {
+  /** URL of the device's module. */
+  readonly module: string;
+  readonly options?: Record<string, unknown>;
+  readonly grants?: Partial<Record<keyof typeof NOTHING, string[]>>;
+  readonly punchHole?: (offset: number, length: number) => boolean;
+  readonly ram?: FakeRam;
+  readonly budgetMs?: number;
+}
+
+/** A module whose default export is the given JavaScript expression. */
+export function inlineModule(expression: string, before = ""): string {
+  const code = `${before};\nexport default ${expression};`;
+  return `data:text/javascript,${encodeURIComponent(code)}`;
+}
+
+/** URL of a built-in device's module. */
+export function builtIn(name: string): string {
+  return new URL(`../../devices/${name}/mod.ts`, import.meta.url).href;
+}
+
+/** Fails a test that would wait for ever. */
+export async function within<T>(
+  promise: Promise<T> | T,
+  ms = 3000,
+): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing in ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export class FakeMachine implements AsyncDisposable {
+  readonly ram: FakeRam;
+  readonly bytes: Uint8Array;
+  readonly host: DeviceHost;
+  readonly transport: MmioTransport;
+  readonly words: Int32Array<SharedArrayBuffer>;
+  /** What the driver was blamed for, the device was, and what it logged. */
+  readonly driverErrors: string[] = [];
+  readonly faults: string[] = [];
+  readonly logged: string[] = [];
+  readonly #irq: Int32Array<SharedArrayBuffer>;
+
+  constructor(options: FakeMachineOptions) {
+    this.ram = options.ram ?? fakeRam();
+    this.bytes = new Uint8Array(this.ram.buffer);
+    const irqPage = createIrqPage();
+    this.#irq = new Int32Array(irqPage);
+    this.#irq[1] = 1; // as if the irq worker slept: each request notifies
+    this.host = new DeviceHost({
+      name: "dev0",
+      index: 3,
+      module: options.module,
+      options: options.options ?? {},
+      grants: { ...NOTHING, ...options.grants },
+      ram: this.ram,
+      irqPage,
+      punchHole: options.punchHole ?? (() => false),
+      onDriverError: (section, text) =>
+        this.driverErrors.push(`${section}: ${text}`),
+      onFault: (error: DeviceError) => this.faults.push(error.message),
+      needsReset: () => Atomics.or(this.words, 1, 0x40),
+      onLog: (message) => this.logged.push(message),
+      ...(options.budgetMs === undefined ? {} : { budgetMs: options.budgetMs }),
+    });
+    this.words = wordsOf(this.host.page);
+    this.transport = new MmioTransport(
+      this.host,
+      (section, text) => this.driverErrors.push(`${section}: ${text}`),
+    );
+  }
+
+  /** A machine whose device has declared itself. */
+  static async start(options: FakeMachineOptions): Promise<FakeMachine> {
+    const machine = new FakeMachine(options);
+    machine.host.start();
+    await within(machine.host.declared, 8000);
+    return machine;
+  }
+
+  async read(offset: number, size = 4): Promise<number> {
+    return await within(this.transport.read(offset, size));
+  }
+
+  async write(offset: number, value: number, size = 4): Promise<void> {
+    await within(this.transport.write(offset, size, value));
+  }
+
+  get status(): number {
+    return Atomics.load(this.words, 1);
+  }
+
+  /** Interrupts that were asked for. */
+  get interrupts(): number {
+    return Atomics.load(this.#irq, 0);
+  }
+
+  /** ACKNOWLEDGE to FEATURES_OK with VERSION_1 and `low` of the first 32 feature bits. */
+  async negotiate(low = 0): Promise<void> {
+    await this.write(0x070, 0x1);
+    await this.write(0x070, 0x3);
+    for (const [select, bits] of [[0, low], [1, 1]] as const) {
+      await this.write(0x024, select);
+      await this.write(0x020, bits);
+    }
+    await this.write(0x070, 0xb);
+  }
+
+  /** Makes a queue ready. */
+  async queue(
+    index: number,
+    size: number,
+    at = 0x1000 + index * 0x4000,
+  ): Promise<FakeRing> {
+    const ring = new FakeRing(this.ram, size, at);
+    await this.write(0x030, index);
+    await this.write(0x038, size);
+    await this.address(ring.desc, ring.avail, ring.used);
+    await this.write(0x044, 1);
+    return ring;
+  }
+
+  /** The selected queue's addresses. */
+  async address(desc: number, avail: number, used: number): Promise<void> {
+    for (const [register, at] of [[0x80, desc], [0x90, avail], [0xa0, used]]) {
+      await this.write(register!, at! >>> 0);
+      await this.write(register! + 4, Math.floor(at! / 2 ** 32));
+    }
+  }
+
+  /** Features, one queue, DRIVER_OK. */
+  async bringUp(size = 8, low = 0): Promise<FakeRing> {
+    await this.negotiate(low);
+    const ring = await this.queue(0, size);
+    await this.driverOk();
+    return ring;
+  }
+
+  driverOk(): Promise<void> {
+    return this.write(0x070, 0xf);
+  }
+
+  reset(): Promise<void> {
+    return this.write(0x070, 0);
+  }
+
+  /** As the vCPU worker does for a write to QueueNotify. */
+  kick(queue = 0): void {
+    kickQueue(this.words, queue);
+  }
+
+  /** Waits until the device has used `count` chains. */
+  async used(ring: FakeRing, count: number, ms = 3000): Promise<Used[]> {
+    const all: Used[] = [];
+    await this.until(
+      () => {
+        all.push(...ring.takeUsed());
+        return all.length >= count;
+      },
+      () => `${all.length} of ${count} chains used in ${ms} ms`,
+      ms,
+    );
+    return all;
+  }
+
+  /** Waits until DEVICE_NEEDS_RESET is set, and whoever is to blame was told of. */
+  needsReset(ms = 3000): Promise<void> {
+    return this.until(
+      () =>
+        (this.status & 0x40) !== 0 &&
+        this.driverErrors.length + this.faults.length > 0,
+      () => `no DEVICE_NEEDS_RESET, status 0x${this.status.toString(16)}`,
+      ms,
+    );
+  }
+
+  /** Waits for a condition, looking at each interrupt and now and then. */
+  async until(
+    condition: () => boolean,
+    problem: () => string = () => "condition did not come",
+    ms = 3000,
+  ): Promise<void> {
+    const deadline = performance.now() + ms;
+    for (;;) {
+      const seen = this.interrupts;
+      if (condition()) return;
+      if (performance.now() > deadline) {
+        throw new Error(
+          [problem(), ...this.driverErrors, ...this.faults].join("; "),
+        );
+      }
+      const turn = Atomics.waitAsync(this.#irq, 0, seen, 100);
+      // A timer, because a pending waitAsync does not keep the test alive.
+      const look = Promise.withResolvers<void>();
+      const timer = setTimeout(look.resolve, 5);
+      if (turn.async) await Promise.race([turn.value, look.promise]);
+      clearTimeout(timer);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.host.close();
+  }
+}
