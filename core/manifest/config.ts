@@ -31,6 +31,18 @@ export type BootConfig =
   }
   | { readonly kind: "flat"; readonly flat: string };
 
+/** How a device speaks virtio; the device itself does not know. */
+export interface VirtioConfig {
+  /** Version 2 or 1 of virtio-mmio (virtio-v1.3 §4.2.2, §4.2.4). */
+  readonly transport: "modern" | "legacy";
+  /** Whether packed virtqueues are offered beside split ones. */
+  readonly ring: "split" | "packed";
+  readonly inOrder: boolean;
+  readonly notificationData: boolean;
+  /** A kick by an exit of the vCPU, or by an ioeventfd from DRIVER_OK on. */
+  readonly kick: "exit" | "ioeventfd";
+}
+
 export interface DeviceConfig {
   readonly index: number;
   /** Unique in the machine: what the manifest says, or "block0". */
@@ -39,6 +51,7 @@ export interface DeviceConfig {
   readonly builtIn: boolean;
   /** URL of the module. */
   readonly module: string;
+  readonly virtio: VirtioConfig;
   /** Plain data for the module. */
   readonly options: Readonly<Record<string, unknown>>;
   /** What the options imply and the manifest grants. */

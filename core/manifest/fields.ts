@@ -140,6 +140,19 @@ export function list<Item extends v.GenericSchema<string>>(
   return v.pipe(v.array(item, must(what)), v.description(what));
 }
 
+/** One of a few words, given as '"exit" or "ioeventfd"' in messages. */
+export function oneOf<const Words extends readonly string[]>(
+  words: Words,
+  what: string,
+) {
+  const quoted = words.map((word) => `"${word}"`);
+  const phrase = `${quoted.slice(0, -1).join(", ")} or ${quoted.at(-1)}`;
+  return v.pipe(
+    v.picklist(words, must(phrase)),
+    v.description(`${what}: ${phrase}`),
+  );
+}
+
 /** One fixed string. */
 export function word<const Word extends string>(value: Word, what: string) {
   return v.pipe(v.literal(value, must(`"${value}"`)), v.description(what));

@@ -3,7 +3,12 @@
 
 import { ManifestError } from "../errors.ts";
 import type { Configured, PermissionSet, Registry } from "./built_in.ts";
-import type { BootConfig, DeviceConfig, VmConfig } from "./config.ts";
+import type {
+  BootConfig,
+  DeviceConfig,
+  VirtioConfig,
+  VmConfig,
+} from "./config.ts";
 import { FileSet } from "./files.ts";
 import { fromFileUrl, resolve, toFileUrl } from "./paths.ts";
 import type { Manifest } from "./schema.ts";
@@ -52,10 +57,35 @@ function resolveDevice(
     builtIn: builtIn !== undefined,
     module: builtIn?.module ??
       moduleUrl(`${field}.use`, device.use, absolute, files),
+    virtio: resolveVirtio(device.virtio, `${field}.virtio`),
     options,
     permissions: permissionsOf(device, configured, absolute),
     disk,
   };
+}
+
+/** A legacy driver knows none of what came with version 1.0 (virtio-v1.3 §6.4). */
+function resolveVirtio(virtio: Device["virtio"], field: string): VirtioConfig {
+  const config: VirtioConfig = {
+    transport: "modern",
+    ring: "split",
+    inOrder: false,
+    notificationData: false,
+    kick: "exit",
+    ...virtio,
+  };
+  const modernOnly = config.ring === "packed"
+    ? "ring"
+    : config.inOrder
+    ? "inOrder"
+    : config.notificationData
+    ? "notificationData"
+    : null;
+  if (config.transport === "modern" || modernOnly === null) return config;
+  throw new ManifestError(
+    `${field}.${modernOnly}`,
+    'needs the modern transport; remove it, or "transport": "legacy"',
+  );
 }
 
 function resolveBoot(
@@ -110,8 +140,13 @@ function checkBoot(boot: BootConfig, memory: number, files: FileSet): void {
 
 /** All that is not for the host is the module's. */
 function moduleOptions(device: Device): Record<string, unknown> {
-  const { use: _use, name: _name, permissions: _permissions, ...options } =
-    device;
+  const {
+    use: _use,
+    name: _name,
+    permissions: _permissions,
+    virtio: _virtio,
+    ...options
+  } = device;
   return options;
 }
 

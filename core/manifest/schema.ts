@@ -16,6 +16,7 @@ import {
   integer,
   list,
   object,
+  oneOf,
   openObject,
   path,
   size,
@@ -60,14 +61,7 @@ const kernel = object({
   initrd: v.optional(path("the initial RAM disk's file")),
   cmdline: v.optional(cmdline, ""),
   protocol: v.optional(
-    v.pipe(
-      v.picklist(
-        ["auto", "linux64", "pvh"],
-        ({ input }) =>
-          `must be "auto", "linux64" or "pvh", not ${quote(input)}`,
-      ),
-      v.description('how the kernel is entered: "auto", "linux64" or "pvh"'),
-    ),
+    oneOf(["auto", "linux64", "pvh"], "how the kernel is entered"),
     "auto",
   ),
 }, "what to boot");
@@ -134,8 +128,34 @@ const permissions = choice(
   () => permissionsObject,
 );
 
+const virtioObject = object({
+  transport: v.optional(
+    oneOf(["modern", "legacy"], "the register layout of virtio-mmio"),
+    "modern",
+  ),
+  ring: v.optional(
+    oneOf(["split", "packed"], "the virtqueue format on offer"),
+    "split",
+  ),
+  inOrder: v.optional(flag("offer VIRTIO_F_IN_ORDER"), false),
+  notificationData: v.optional(
+    flag("offer VIRTIO_F_NOTIFICATION_DATA"),
+    false,
+  ),
+  kick: v.optional(
+    oneOf(["exit", "ioeventfd"], "how a QueueNotify reaches the device"),
+    "exit",
+  ),
+}, "how the device speaks virtio");
+const virtio = choice(
+  [virtioObject],
+  'an object such as { "ring": "packed" }',
+  () => virtioObject,
+);
+
 const deviceEntries = {
   name: v.optional(text(NAME, `the device's name, ${NAME_FORM}`)),
+  virtio: v.optional(virtio),
   permissions: v.optional(permissions),
 };
 

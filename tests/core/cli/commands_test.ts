@@ -149,7 +149,16 @@ Deno.test("schema prints a JSON Schema that knows every built-in device and its 
   );
   assertEquals(
     Object.keys(devices[1]!.properties),
-    ["use", "name", "permissions", "path", "size", "readOnly", "serial"],
+    [
+      "use",
+      "name",
+      "virtio",
+      "permissions",
+      "path",
+      "size",
+      "readOnly",
+      "serial",
+    ],
   );
 });
 

@@ -239,7 +239,7 @@ const BROKEN: readonly (readonly [string, string])[] = [
   ],
   [
     '{ "devices": [{ "use": "console", "cols": 80 }] }',
-    "devices[0].cols: unknown field; the fields here are use, name, permissions",
+    "devices[0].cols: unknown field; the fields here are use, name, virtio, permissions",
   ],
   // Disks.
   [
@@ -303,6 +303,15 @@ const BROKEN: readonly (readonly [string, string])[] = [
   [
     '{ "boot": { "flat": "disk.img" }, "devices": [{ "use": "block", "path": "disk.img" }] }',
     `devices[0].path: is the same file as boot.flat${SAME}`,
+  ],
+  // How a device speaks virtio.
+  [
+    '{ "devices": [{ "use": "rng", "virtio": { "ring": "round" } }] }',
+    'devices[0].virtio.ring: must be "split" or "packed", not "round"',
+  ],
+  [
+    '{ "devices": [{ "use": "rng", "virtio": { "transport": "legacy", "ring": "packed" } }] }',
+    'devices[0].virtio.ring: needs the modern transport; remove it, or "transport": "legacy"',
   ],
   // Permissions.
   [

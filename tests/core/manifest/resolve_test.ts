@@ -136,6 +136,13 @@ Deno.test("parseManifest() passes a module its options and grants what is writte
       name: "mydevice10",
       builtIn: false,
       module: `file://${dir}/my%20device%231.ts`,
+      virtio: {
+        transport: "modern",
+        ring: "split",
+        inOrder: false,
+        notificationData: false,
+        kick: "exit",
+      },
       options: { color: "red", limits: { fast: [1, 2] } },
       permissions: {
         ...NOTHING,
@@ -224,5 +231,21 @@ Deno.test("withScript() replaces the script, and only where Debian's boot can ru
       ManifestError,
       "--script: there is no file",
     );
+  });
+});
+
+Deno.test("parseManifest() takes how a device speaks virtio", () => {
+  const virtio = { ring: "packed", kick: "ioeventfd" };
+  const config = parseManifest(
+    { devices: [{ use: "console", virtio }] },
+    "/",
+    builtInDevices,
+  );
+  assertEquals(config.devices[0]?.virtio, {
+    transport: "modern",
+    ring: "packed",
+    inOrder: false,
+    notificationData: false,
+    kick: "ioeventfd",
   });
 });

@@ -79,8 +79,8 @@ Deno.test("SplitQueue takes a queue of one descriptor", () => {
   for (let i = 0; i < 3; i++) {
     ring.add(writable);
     queue.addUsed(queue.pop()!, i);
+    assertEquals(ring.takeUsed(), [{ id: 0, length: i }]);
   }
-  assertEquals(ring.takeUsed().map(({ length }) => length), [2]);
 });
 
 Deno.test("SplitQueue.needsInterrupt() heeds NO_INTERRUPT", () => {

@@ -1,0 +1,148 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import {
+  offeredFeatures,
+  readDeclaration,
+} from "../../../core/device/declaration.ts";
+import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
+
+const good = {
+  id: 4,
+  features: [0, 23, 50, 63],
+  queues: [{ name: "q", size: 64 }],
+  config: new Uint8Array(1024),
+};
+
+Deno.test("readDeclaration() copies what it accepts", () => {
+  const read = readDeclaration({ ...good, more: 1 });
+  assertEquals(read, good);
+  assertEquals((read as typeof good).config === good.config, false);
+  assertEquals(offeredFeatures(read as typeof good), [
+    0x3080_0001,
+    0x8004_0001,
+  ]);
+});
+
+/** As objects without a way to become text, which a plugin can post. */
+const mute = { toString: 1, valueOf: 1 };
+const NONSENSE: readonly (readonly [string, unknown])[] = [
+  ["nothing", undefined],
+  ["null", null],
+  ["a number", 7],
+  ["id 0", { ...good, id: 0 }],
+  ["id 65536", { ...good, id: 65536 }],
+  ["id 1.5", { ...good, id: 1.5 }],
+  ["id as text", { ...good, id: "4" }],
+  ["id as a mute object", { ...good, id: mute }],
+  ["id as a bigint", { ...good, id: 4n }],
+  ["features that are no list", { ...good, features: 3 }],
+  ["features that are null", { ...good, features: null }],
+  ["a feature of the rings", { ...good, features: [28] }],
+  ["VERSION_1", { ...good, features: [32] }],
+  ["feature 64", { ...good, features: [64] }],
+  ["feature -1", { ...good, features: [-1] }],
+  ["features with a hole", { ...good, features: [, 1] }],
+  ["a mute feature", { ...good, features: [mute] }],
+  ["4 billion features", { ...good, features: new Array(2 ** 32 - 1) }],
+  ["queues that are no list", { ...good, queues: {} }],
+  ["32 queues", { ...good, queues: Array(32).fill({ name: "q", size: 1 }) }],
+  ["a queue that is null", { ...good, queues: [null] }],
+  ["queues with a hole", { ...good, queues: [,] }],
+  ["a queue without a name", { ...good, queues: [{ size: 4 }] }],
+  ["a mute queue name", { ...good, queues: [{ name: mute, size: 3 }] }],
+  ["a huge queue name", {
+    ...good,
+    queues: [{ name: "q".repeat(1e6), size: 4 }],
+  }],
+  ["a queue of size 0", { ...good, queues: [{ name: "q", size: 0 }] }],
+  ["a queue of size 3", { ...good, queues: [{ name: "q", size: 3 }] }],
+  ["a queue of size 65536", { ...good, queues: [{ name: "q", size: 65536 }] }],
+  ["a mute queue size", { ...good, queues: [{ name: "q", size: mute }] }],
+  ["no configuration space", { ...good, config: undefined }],
+  ["configuration space as a list", { ...good, config: [1, 2] }],
+  ["too much configuration space", { ...good, config: new Uint8Array(1025) }],
+];
+
+for (const [what, declaration] of NONSENSE) {
+  Deno.test(`readDeclaration() refuses ${what}`, () => {
+    const problem = readDeclaration(declaration);
+    assertEquals(typeof problem, "string");
+    assertStringIncludes(problem as string, "declares");
+    assertEquals((problem as string).length < 200, true);
+  });
+}
+
+/** A device that never comes up: the guest finds none, and the VM goes on. */
+function neverStarts(name: string, module: string, says: string): void {
+  Deno.test(`A device ${name} is no device`, async () => {
+    await using machine = await FakeMachine.start({ module, budgetMs: 1500 });
+    assertEquals(await machine.read(0x008), 0);
+    assertEquals(await machine.read(0x034), 0);
+    await machine.reset();
+    assertEquals(machine.status, 0x40);
+    assertEquals(machine.faults.length, 1);
+    assertStringIncludes(machine.faults[0]!, says);
+  });
+}
+
+neverStarts(
+  "whose module throws",
+  inlineModule("1", `throw new Error("at import")`),
+  "at import",
+);
+neverStarts("whose module is no module", inlineModule("(("), "");
+neverStarts(
+  "whose module cannot be loaded",
+  "file:///nonexistent/mod.ts",
+  "nonexistent",
+);
+neverStarts("that exports no function", inlineModule("42"), "defineDevice");
+neverStarts(
+  "whose factory throws",
+  inlineModule(`() => { throw new Error("no file") }`),
+  "no file",
+);
+neverStarts(
+  "whose factory rejects",
+  inlineModule(`async () => { throw 1 }`),
+  "1",
+);
+neverStarts("whose factory returns nothing", inlineModule("() => {}"), "");
+neverStarts(
+  "that declares a wrong id",
+  inlineModule("() => ({ id: -1, queues: [] })"),
+  "id -1",
+);
+neverStarts(
+  "that declares what cannot be posted",
+  inlineModule("() => ({ id: 1, queues: [], features: [() => {}] })"),
+  "",
+);
+neverStarts(
+  "whose module never ends",
+  inlineModule("1", "await new Promise(() => setTimeout(() => {}, 60000))"),
+  "did not declare itself in 1.5 s",
+);
+
+Deno.test("A device's module may await before it exports", async () => {
+  await using machine = await FakeMachine.start({
+    module: inlineModule(
+      `async () => ({ id: 9, queues: [] })`,
+      "await new Promise((go) => setTimeout(go, 50))",
+    ),
+  });
+  assertEquals(await machine.read(0x008), 9);
+});
+
+Deno.test("An update before the declaration is accepted is not lost", async () => {
+  await using machine = new FakeMachine({
+    module: inlineModule(`({ port, updateConfig }) => {
+      port.onmessage = (bytes) => updateConfig(0, bytes);
+      return { id: 9, queues: [], config: new Uint8Array(2) };
+    }`),
+  });
+  machine.host.start();
+  machine.host.port.postMessage(new Uint8Array([5, 6]));
+  await machine.host.declared;
+  await machine.until(() => machine.words[2] === 2);
+  assertEquals(await machine.read(0x100, 2), 0x0605);
+});

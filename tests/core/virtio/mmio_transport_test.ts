@@ -1,0 +1,278 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
+
+const DEVICE = inlineModule(`({ log, port, updateConfig }) => {
+  port.onmessage = (bytes) => updateConfig(0, bytes);
+  return {
+    id: 0x2a,
+    features: [0, 5, 63],
+    config: new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
+    queues: [
+      { name: "a", size: 16, handle: ({ writable }) => writable.write(new Uint8Array([0xaa])) },
+      { name: "b", size: 4, handle: () => 0 },
+    ],
+    writeConfig: (offset, size, value) => log([offset, size, value.toString(16)].join()),
+  };
+}`);
+
+const start = () => FakeMachine.start({ module: DEVICE });
+const answer = { at: 0x8000, length: 16, write: true };
+
+/** Still a device that can be brought up and that serves. */
+async function serves(machine: FakeMachine): Promise<void> {
+  await machine.reset();
+  const ring = await machine.bringUp();
+  ring.add(answer);
+  machine.kick();
+  assertEquals(await machine.used(ring, 1), [{ id: 0, length: 1 }]);
+}
+
+Deno.test("The register file says what the device is", async () => {
+  await using machine = await start();
+  assertEquals(await machine.read(0x000), 0x74726976);
+  assertEquals(await machine.read(0x004), 2);
+  assertEquals(await machine.read(0x008), 0x2a);
+  assertEquals(await machine.read(0x00c), 0x4b434450);
+  assertEquals(await machine.read(0x034), 16);
+  await machine.write(0x030, 1);
+  assertEquals(await machine.read(0x034), 4);
+  await machine.write(0x030, 2);
+  assertEquals(await machine.read(0x034), 0);
+  for (const shm of [0xb0, 0xb4, 0xb8, 0xbc]) {
+    assertEquals(await machine.read(shm), 0xffff_ffff);
+  }
+  assertEquals(machine.driverErrors, []);
+});
+
+Deno.test("Features are offered by word: the device's own, the rings', and none beyond 63", async () => {
+  await using machine = await start();
+  const words = [];
+  for (const select of [0, 1, 2, 0xffff_ffff]) {
+    await machine.write(0x014, select);
+    words.push(await machine.read(0x010));
+  }
+  assertEquals((words[0]! & 0x3f) >>> 0, 0x21);
+  assertEquals((words[0]! >>> 28) & 3, 3, "INDIRECT_DESC and EVENT_IDX");
+  assertEquals(words[1]! & 1, 1, "VERSION_1");
+  assertEquals(words[1]! >>> 31, 1, "the device's bit 63");
+  assertEquals(words.slice(2), [0, 0]);
+});
+
+Deno.test("FEATURES_OK is refused for bits that are not offered", async () => {
+  await using machine = await start();
+  await machine.negotiate(1 << 1);
+  assertEquals(machine.status, 0x3);
+  assertStringIncludes(machine.driverErrors.join(), "2.2.1");
+  await serves(machine);
+});
+
+Deno.test("FEATURES_OK is refused without VERSION_1", async () => {
+  await using machine = await start();
+  await machine.write(0x070, 0x3);
+  await machine.write(0x070, 0xb);
+  assertEquals(machine.status, 0x3);
+});
+
+Deno.test("Features cannot change after FEATURES_OK, nor exist beyond 63", async () => {
+  await using machine = await start();
+  await machine.write(0x024, 2);
+  await machine.write(0x020, 1);
+  assertStringIncludes(machine.driverErrors.join(), "beyond 63");
+  await machine.negotiate(1);
+  await machine.write(0x024, 0);
+  await machine.write(0x020, 0x20);
+  assertStringIncludes(machine.driverErrors.join(), "after FEATURES_OK");
+  await serves(machine);
+});
+
+for (const size of [0, 3, 32, 0x8000_0000, 0xffff_ffff]) {
+  Deno.test(`QueueSize ${size} is refused, and the queue cannot be made ready`, async () => {
+    await using machine = await start();
+    await machine.negotiate();
+    await machine.write(0x038, size);
+    await machine.write(0x044, 1);
+    assertEquals(await machine.read(0x044), 0);
+    assertEquals(machine.driverErrors.length, 2);
+    await serves(machine);
+  });
+}
+
+Deno.test("A queue's registers cannot change while it is ready", async () => {
+  await using machine = await start();
+  await machine.negotiate();
+  const ring = await machine.queue(0, 8);
+  await machine.write(0x038, 4);
+  await machine.address(0x10, 0x20, 0x30);
+  assertEquals(machine.driverErrors.length, 7);
+  await machine.driverOk();
+  ring.add(answer);
+  machine.kick();
+  assertEquals((await machine.used(ring, 1)).length, 1);
+});
+
+Deno.test("QueueReady is refused before FEATURES_OK", async () => {
+  await using machine = await start();
+  await machine.queue(0, 8);
+  assertEquals(await machine.read(0x044), 0);
+  await serves(machine);
+});
+
+Deno.test("QueueSel and QueueNotify out of range do nothing", async () => {
+  await using machine = await start();
+  await machine.negotiate();
+  for (const queue of [2, 31, 32, 0xffff, 0xffff_ffff]) {
+    await machine.write(0x030, queue);
+    assertEquals(await machine.read(0x034), 0);
+    assertEquals(await machine.read(0x044), 0);
+    await machine.write(0x038, 4);
+    await machine.write(0x080, 4);
+    await machine.write(0x044, 1);
+    await machine.write(0x050, queue);
+  }
+  assertEquals(machine.driverErrors.length, 20);
+  await serves(machine);
+});
+
+Deno.test("DRIVER_OK with rings in the device window needs a reset", async () => {
+  await using machine = await start();
+  await machine.negotiate();
+  await machine.write(0x038, 8);
+  await machine.address(0xd000_0000, 0xd000_1000, 0xd000_2000);
+  await machine.write(0x044, 1);
+  await machine.driverOk();
+  await machine.needsReset();
+  assertEquals(machine.status, 0x4f);
+  assertEquals((await machine.read(0x060)) & 2, 2, "a configuration interrupt");
+  await serves(machine);
+});
+
+Deno.test("A chain that loops needs a reset, and costs nothing else", async () => {
+  await using machine = await start();
+  const ring = await machine.bringUp();
+  ring.descriptor(0, 0x8000, 1, 0x1, 0);
+  ring.publish(0);
+  machine.kick();
+  await machine.needsReset();
+  assertStringIncludes(machine.driverErrors.join(), "loops");
+  assertEquals(ring.usedIdx, 0);
+  await serves(machine);
+});
+
+Deno.test("FAILED keeps the device from DRIVER_OK until a reset", async () => {
+  await using machine = await start();
+  await machine.negotiate();
+  await machine.write(0x070, 0x8b);
+  await machine.write(0x070, 0x8f);
+  assertEquals(machine.status, 0x8b);
+  await serves(machine);
+});
+
+Deno.test("A reset forgets selectors, features, queues and interrupts", async () => {
+  await using machine = await start();
+  const ring = await machine.bringUp();
+  ring.add(answer);
+  machine.kick();
+  await machine.used(ring, 1);
+  await machine.write(0x014, 1);
+  await machine.write(0x030, 1);
+  await machine.reset();
+  assertEquals(await machine.read(0x060), 0);
+  assertEquals(await machine.read(0x070), 0);
+  assertEquals(await machine.read(0x034), 16);
+  assertEquals(await machine.read(0x044), 0);
+  assertEquals((await machine.read(0x010)) & 0x21, 0x21);
+  ring.add(answer);
+  machine.kick();
+  await new Promise((go) => setTimeout(go, 20));
+  assertEquals(ring.usedIdx, 1);
+});
+
+Deno.test("Another vCPU's writes wait until a reset is done", async () => {
+  await using machine = await start();
+  await machine.bringUp();
+  const reset = machine.reset();
+  const acknowledged = machine.write(0x070, 0x1);
+  assertEquals(machine.status, 0xf);
+  await reset;
+  await acknowledged;
+  assertEquals(machine.status, 0x1);
+});
+
+Deno.test("Configuration space is read with 1, 2 and 4 bytes, zeros past its end", async () => {
+  await using machine = await start();
+  assertEquals(await machine.read(0x100, 1), 0x01);
+  assertEquals(await machine.read(0x102, 2), 0x0403);
+  assertEquals(await machine.read(0x104, 4), 0x08070605);
+  assertEquals(machine.driverErrors, []);
+  assertEquals(await machine.read(0x108, 4), 0x0a09);
+  assertEquals(await machine.read(0x10a, 1), 0);
+  assertEquals(await machine.read(0xffc, 4), 0);
+  assertEquals(machine.driverErrors.length, 3);
+});
+
+Deno.test("Configuration writes reach the device, but for those past its end", async () => {
+  await using machine = await start();
+  await machine.write(0x100, 0xfedc_ba98, 4);
+  await machine.write(0x109, 0x7f, 1);
+  await machine.write(0x108, 1, 4);
+  await machine.write(0xffc, 1, 4);
+  assertEquals(machine.logged, ["0,4,fedcba98", "9,1,7f"]);
+  assertEquals(machine.driverErrors.length, 2);
+});
+
+Deno.test("ConfigGeneration grows with each change, and a change interrupts a live driver", async () => {
+  await using machine = await start();
+  assertEquals(await machine.read(0x0fc), 0);
+  machine.host.port.postMessage(new Uint8Array([9, 8]));
+  await machine.until(() => machine.words[2] === 2);
+  assertEquals(await machine.read(0x0fc), 1);
+  assertEquals(await machine.read(0x100, 4), 0x04030809);
+  assertEquals(machine.interrupts, 0);
+  await machine.bringUp();
+  machine.host.port.postMessage(new Uint8Array([7]));
+  await machine.until(() => machine.interrupts === 1);
+  assertEquals(await machine.read(0x060), 2);
+  assertEquals(await machine.read(0x0fc), 2);
+});
+
+Deno.test("A torn configuration space is not waited for without end", async () => {
+  await using machine = await start();
+  Atomics.add(machine.words, 2, 1);
+  assertEquals(await machine.read(0x0fc), 0);
+});
+
+Deno.test("InterruptACK clears what it names only", async () => {
+  await using machine = await start();
+  Atomics.store(machine.words, 0, 3);
+  await machine.write(0x064, 0xffff_fffe);
+  assertEquals(await machine.read(0x060), 1);
+  assertStringIncludes(machine.driverErrors.join(), "InterruptACK");
+});
+
+Deno.test("Every register, read and written with every width, leaves a device that serves", async () => {
+  await using machine = await start();
+  for (const status of [0, 0xb]) {
+    if (status !== 0) await machine.negotiate();
+    for (let offset = 0; offset < 0x110; offset++) {
+      for (const size of [1, 2, 4]) {
+        const value = await machine.read(offset, size);
+        assertEquals(value >= 0 && value < 2 ** (8 * Math.max(size, 4)), true);
+        for (const value of [0xffff_ffff, 0x5555_5555]) {
+          const width = 2 ** (8 * size);
+          await machine.write(offset, value % width, size);
+        }
+      }
+    }
+    await serves(machine);
+  }
+});
+
+for (const offset of [0x028, 0x03c, 0x040, 0x0c0, 0x074]) {
+  Deno.test(`Register 0x${offset.toString(16)} of other transports reads 0 and ignores writes`, async () => {
+    await using machine = await start();
+    assertEquals(await machine.read(offset), 0);
+    await machine.write(offset, 0xffff_ffff);
+    assertEquals(machine.driverErrors.length, 2);
+    await serves(machine);
+  });
+}
