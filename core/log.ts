@@ -18,11 +18,15 @@ export async function log(
   message: string,
   properties: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
-  await (ready ??= setUp());
-  const { getLogger } = await import("@logtape/logtape");
-  // The message may quote the guest: it is an argument, not a template.
-  getLogger(["paddock", category])[level]("{text}", {
-    text: message,
-    ...properties,
-  });
+  try {
+    await (ready ??= setUp());
+    const { getLogger } = await import("@logtape/logtape");
+    // The message may quote the guest: it is an argument, not a template.
+    getLogger(["paddock", category])[level]("{text}", {
+      text: message,
+      ...properties,
+    });
+  } catch {
+    // A log that cannot be written must not end the VM.
+  }
 }

@@ -142,6 +142,10 @@ export async function startMachine(
   // The memory comes before the irqchip: 1 ms instead of 10.
   vm.setMemory(memory);
   vm.createIrqchip();
+  const vcpuFds = Array.from(
+    { length: config.cpus },
+    (_, index) => stack.use(vm.createVcpu(index)),
+  );
   const interrupts = new Interrupts(vm, config.devices.length);
   stack.defer(() => interrupts.close());
   const { shared } = memory;
@@ -174,7 +178,7 @@ export async function startMachine(
     index,
     entry,
     cpus: config.cpus,
-    vmFd: vm.fd,
+    vcpuFd: vcpuFds[index]!.fd,
     runSize: kvm.runSize,
     cpuid: kvm.supportedCpuid().bytes,
     vmPage,

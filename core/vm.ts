@@ -65,6 +65,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
   readonly config: VmConfig;
   readonly #exit = Promise.withResolvers<VmExit>();
   #ending: Promise<void> | null = null;
+  readonly #assembled = Promise.withResolvers<Machine>();
   #machine!: Machine;
   #console: ConsoleStream | null = null;
 
@@ -74,7 +75,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
   }
 
   /**
-   * Checks the manifest, assembles the VM and runs it.
+   * Checks the manifest, assembles the VM and runs it. Deno must run with `--unstable-worker-options`
+   * (or `"unstable": ["worker-options"]` in deno.json): devices get permissions of their own.
    * @throws {ManifestError} when the manifest, or a file it names, cannot be used
    * @throws {HostError} when the host cannot run it
    */
@@ -124,6 +126,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
         onLog: (device, message) => void log("info", device, message),
       });
       vm.#console = consoleOf(vm);
+      vm.#assembled.resolve(vm.#machine);
       return vm;
     } finally {
       closeBoot(image);
@@ -157,17 +160,20 @@ export class Vm extends EventTarget implements AsyncDisposable {
 
   /** The first reason stands; everything is given back before `wait` resolves. */
   #end(exit: VmExit): Promise<void> {
-    return this.#ending ??= (async () => {
-      // A guest may power off while `start` is still on its way.
-      await Promise.resolve();
-      while (this.#machine === undefined) {
-        await new Promise((next) => setTimeout(next, 1));
-      }
-      await this.#machine.stop();
-      this.#console?.close();
-      this.#emit("exit", exit);
-      this.#exit.resolve(exit);
-    })();
+    return this.#ending ??= this.#stop(exit);
+  }
+
+  async #stop(exit: VmExit): Promise<void> {
+    // The guest may end while `launch` is still on its way.
+    const machine = await this.#assembled.promise;
+    try {
+      await machine.stop();
+    } catch (error) {
+      exit = { reason: "failure", detail: `could not be stopped: ${error}` };
+    }
+    this.#console?.close();
+    this.#emit("exit", exit);
+    this.#exit.resolve(exit);
   }
 
   /** The streams of the first console device, hvc0; null without one. */

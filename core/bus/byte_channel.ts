@@ -23,7 +23,7 @@ export class ByteChannel {
   }
 
   push(bytes: Uint8Array): void {
-    if (this.#closed) return;
+    if (this.#closed || bytes.length === 0) return;
     if (this.#wanted !== null) {
       const wanted = this.#wanted;
       this.#wanted = null;

@@ -46,6 +46,19 @@ export function slotOf(vcpu: number): number {
   return HEAD + SLOT * vcpu;
 }
 
+const PARK_MS = 1000;
+
+/** vCPU side: waits while the VM is paused, counted as parked. False when it stopped. */
+export function parkWhilePaused(words: Words): boolean {
+  Atomics.add(words, PARKED, 1);
+  Atomics.notify(words, PARKED);
+  while (Atomics.load(words, RUN_STATE) === PAUSED) {
+    Atomics.wait(words, RUN_STATE, PAUSED, PARK_MS);
+  }
+  Atomics.sub(words, PARKED, 1);
+  return Atomics.load(words, RUN_STATE) !== STOPPED;
+}
+
 /** Wakes the core event loop. */
 export function ringDoorbell(words: Words): void {
   Atomics.add(words, DOORBELL, 1);

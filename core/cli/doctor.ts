@@ -35,7 +35,7 @@ export function doctor(args: ArgsOf<"doctor">): Promise<number> {
 
 /** Looks at everything; starts only guests of a few bytes. */
 export function examine(): Finding[] {
-  return [denoFinding(), workerFinding(), memoryFinding(), ...kvmFindings()];
+  return [denoFinding(), memoryFinding(), ...kvmFindings()];
 }
 
 function print({ check, state, found, remedy }: Finding, color: boolean): void {
@@ -58,26 +58,6 @@ function denoFinding(): Finding {
   if (!old) return { check: "Deno", state: "ok", found };
   const remedy = `update to ${DENO.join(".")} or newer: deno upgrade`;
   return { check: "Deno", state: "warning", found, remedy };
-}
-
-/** Devices get their own permissions, which Deno calls unstable. */
-function workerFinding(): Finding {
-  const check = "worker options";
-  try {
-    new Worker("data:text/javascript,close()", {
-      type: "module",
-      deno: { permissions: "none" },
-    }).terminate();
-    return {
-      check,
-      state: "ok",
-      found: "workers take permissions of their own",
-    };
-  } catch (error) {
-    const found = error instanceof Error ? error.message : `${error}`;
-    const remedy = "start Deno with --unstable-worker-options";
-    return { check, state: "failed", found, remedy };
-  }
 }
 
 function memoryFinding(): Finding {

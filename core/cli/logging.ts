@@ -29,7 +29,9 @@ export async function configureLogging(args: GlobalArgs): Promise<void> {
 
 function asText(record: LogRecord, colored: boolean): string {
   const [, category] = record.category;
-  const text = `${record.level}: ${category}: ${record.message.join("")}`;
+  // A plugin's words may hold what a terminal would obey.
+  const words = record.message.join("").replace(/\p{Cc}+/gu, " ");
+  const text = `${record.level}: ${category}: ${words}`;
   if (!colored) return text;
   const color = record.level === "error" ? "31" : "33";
   return `\x1b[${color}m${text}\x1b[0m`;

@@ -35,17 +35,21 @@ export async function run(args: ArgsOf<"run">): Promise<number> {
   using terminal = new Terminal();
   await using vm = await start(args, terminal.interactive);
   let status: number | null = null;
+  const interrupted = Promise.withResolvers<void>();
   const listeners = Object.entries(SIGNALS).map(([name, code]) => {
     const listener = () => {
-      status ??= code;
-      vm.kill();
+      // Whoever asks twice does not want to wait for devices any more.
+      if (status !== null) Deno.exit(code);
+      status = code;
+      vm.kill().then(interrupted.resolve);
     };
     Deno.addSignalListener(name as Deno.Signal, listener);
     return () => Deno.removeSignalListener(name as Deno.Signal, listener);
   });
   const output = connect(vm, terminal);
   const exit = await vm.wait();
-  await output;
+  // The reader of stdout may have stalled; then a signal must end this all the same.
+  await Promise.race([output, interrupted.promise]);
   for (const remove of listeners) remove();
   report(args, exit);
   return status ?? STATUS[exit.reason];
@@ -89,8 +93,7 @@ async function copyOut(from: ReadableStream<Uint8Array>): Promise<void> {
   try {
     await from.pipeTo(Deno.stdout.writable, { preventClose: true });
   } catch {
-    // Nobody reads stdout any more; the guest must not stall for that.
-    for await (const _ of from);
+    // Nobody reads stdout any more; the stream is cancelled, so that the guest does not stall.
   }
 }
 

@@ -24,8 +24,10 @@ export interface DeviceEvents {
   onLog(device: string, message: string): void;
 }
 
-/** Kinds of violations kept a device; a guest could make up as many as it likes. */
+/** Kinds of violations that are told of a device; a plugin could make up as many as it likes. */
 const MAX_REPORTS = 100;
+/** Characters of a message that tell its kind. */
+const MAX_KIND = 100;
 
 export class DeviceSet {
   readonly hosts: readonly DeviceHost[];
@@ -88,9 +90,13 @@ export class DeviceSet {
   #once(device: string): (section: string, message: string) => void {
     const reported = new Set<string>();
     return (section, message) => {
+      if (reported.size >= MAX_REPORTS) return;
       // Numbers vary, the kind does not.
-      const kind = message.replace(/[0-9a-fx_]*[0-9][0-9a-f_]*/g, "#");
-      if (reported.has(kind) || reported.size >= MAX_REPORTS) return;
+      const kind = message.slice(0, MAX_KIND).replace(
+        /[0-9a-fx_]*[0-9][0-9a-f_]*/g,
+        "#",
+      );
+      if (reported.has(kind)) return;
       reported.add(kind);
       this.#events.onDriverError(device, section, message);
     };

@@ -174,7 +174,7 @@ serve(device);`;
       case "failed":
         return this.#report(message.message);
       case "port":
-        return this.port.onmessage?.(message.data);
+        return this.#deliver(message.data);
       case "log":
         return this.#options.onLog(message.message.slice(0, MAX_TEXT));
       case "punch-hole": {
@@ -185,6 +185,14 @@ serve(device);`;
       case "closed":
         if (message.error === null && this.#closing) return this.#ended(null);
         return this.#ended(message.error ?? "ended by itself");
+    }
+  }
+
+  #deliver(data: unknown): void {
+    try {
+      this.port.onmessage?.(data);
+    } catch (error) {
+      this.#report(`a listener of its port failed: ${error}`);
     }
   }
 
@@ -208,7 +216,8 @@ serve(device);`;
   }
 
   #report(problem: string): void {
-    const error = new DeviceError(this.name, problem.slice(0, MAX_TEXT));
+    const line = problem.replace(/\s+/g, " ").slice(0, MAX_TEXT);
+    const error = new DeviceError(this.name, line);
     this.#options.onFault(error);
   }
 
@@ -272,7 +281,8 @@ serve(device);`;
         acked,
         Math.min(left, 100),
       );
-      if (answer.async) await answer.value;
+      // A worker that goes on changing the word must not keep main from everything else.
+      await (answer.async ? answer.value : nextTask());
     }
     return false;
   }
@@ -280,7 +290,7 @@ serve(device);`;
   /** The driver's reset: stops the device (`command`), and starts a worker that died anew. */
   async reset(command: number | null): Promise<void> {
     if (command !== null) await this.command(command);
-    if (this.failed || !this.#dead) return;
+    if (this.failed || this.#closing || !this.#dead) return;
     this.#started = Promise.withResolvers<void>();
     this.start();
     await this.#started.promise;
@@ -288,9 +298,9 @@ serve(device);`;
 
   /** Ends the worker: in-flight requests first, then its files. */
   async close(): Promise<void> {
+    this.#closing = true;
     if (this.#worker === null) return;
     await this.#started.promise;
-    this.#closing = true;
     if (this.usable) {
       await this.command(CLOSE);
       const late = setTimeout(
@@ -304,4 +314,8 @@ serve(device);`;
     this.#worker.terminate();
     this.#worker = null;
   }
+}
+
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }

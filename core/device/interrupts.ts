@@ -27,6 +27,7 @@ export class Interrupts {
       name: "irq",
     });
     this.#worker.onmessage = () => this.#closed.resolve();
+    this.#worker.onerror = () => this.#closed.resolve();
     const init: IrqWorkerInit = {
       page: this.page,
       eventFds: this.#devices.map(({ fd }) => fd),

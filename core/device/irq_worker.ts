@@ -19,9 +19,8 @@ const scope = workerScope<IrqWorkerInit, "closed">();
 
 function deliver(words: Words, eventFds: readonly number[]): boolean {
   const pending = Atomics.exchange(words, PENDING, 0);
-  for (let device = 0; pending >>> device !== 0; device++) {
-    const fd = eventFds[device];
-    if ((pending >>> device) & 1 && fd !== undefined) signalEventFd(fd);
+  for (let device = 0; device < eventFds.length; device++) {
+    if ((pending >>> device) & 1) signalEventFd(eventFds[device]!);
   }
   return pending !== 0;
 }

@@ -171,7 +171,6 @@ export const KVM_SET_MSRS = iow(0x89, KvmMsrs.SIZE);
 /** Its size counts the header only; the sigset follows (api.rst 4.16). */
 export const KVM_SET_SIGNAL_MASK = iow(0x8b, 4);
 export const KVM_SET_CPUID2 = iow(0x90, KvmCpuid2.SIZE);
-export const KVM_KVMCLOCK_CTRL = io(0xad);
 
 /** The speaker port reads as if it toggled, so that Linux need not emulate it (api.rst 4.71). */
 export const KVM_PIT_SPEAKER_DUMMY = 1;
@@ -229,7 +228,7 @@ export const CAPABILITIES = [
   {
     name: "KVM_CAP_TSC_DEADLINE_TIMER",
     number: 72,
-    required: false,
+    required: true,
     use: "the guest's timer",
   },
 ] as const;

@@ -1,7 +1,6 @@
 // Thread: vcpu
-// A vCPU's fd and its run page. Both belong to the thread that made them.
+// A vCPU in its thread: its run page, its registers, KVM_RUN. Main owns the fd.
 import { HostError } from "../errors.ts";
-import { Fd } from "../sys/fd.ts";
 import {
   check,
   EAGAIN,
@@ -12,7 +11,6 @@ import {
   PROT_READ_WRITE,
 } from "../sys/libc.ts";
 import {
-  KVM_CREATE_VCPU,
   KVM_GET_REGS,
   KVM_GET_SREGS,
   KVM_RUN,
@@ -29,30 +27,25 @@ import {
 } from "./abi.ts";
 
 export class KvmVcpu implements Disposable {
-  readonly #fd: Fd;
   readonly #page: Deno.PointerObject;
   readonly #size: number;
-  readonly #number: number;
+  readonly #fd: number;
   /** struct kvm_run and the pages behind it (port I/O data). Not to be used after close. */
   readonly run: Uint8Array<ArrayBuffer>;
 
-  /** Creates vCPU `index` of the VM with this fd; `runSize` is KVM_GET_VCPU_MMAP_SIZE. */
-  constructor(vmFd: number, index: number, runSize: number) {
-    this.#fd = new Fd(
-      check("KVM_CREATE_VCPU", libc.ioctl(vmFd, KVM_CREATE_VCPU, index)),
-    );
-    this.#number = this.#fd.fd;
+  /** Maps the run page of the vCPU with this fd; `runSize` is KVM_GET_VCPU_MMAP_SIZE. */
+  constructor(fd: number, runSize: number) {
+    this.#fd = fd;
     this.#size = runSize;
     const page = libc.mmap(
       null,
       BigInt(runSize),
       PROT_READ_WRITE,
       MAP_SHARED,
-      this.#number,
+      fd,
       0n,
     );
     if (page === null || Deno.UnsafePointer.value(page) === 2n ** 64n - 1n) {
-      this.#fd.close();
       throw new HostError("The run page of a vCPU cannot be mapped");
     }
     this.#page = page;
@@ -64,7 +57,7 @@ export class KvmVcpu implements Disposable {
 
   /** KVM_RUN (api.rst 4.10). False when a signal ended it before the guest asked for anything. */
   enter(): boolean {
-    if (libc.ioctl(this.#number, KVM_RUN, 0) === 0) return true;
+    if (libc.ioctl(this.#fd, KVM_RUN, 0) === 0) return true;
     const code = errno();
     if (code === EINTR || code === EAGAIN) return false;
     check("KVM_RUN", -1);
@@ -130,13 +123,12 @@ export class KvmVcpu implements Disposable {
     request: number,
     argument: Uint8Array<ArrayBuffer>,
   ): number {
-    return check(name, libc.ioctlPtr(this.#fd.fd, request, argument));
+    return check(name, libc.ioctlPtr(this.#fd, request, argument));
   }
 
   close(): void {
     // SAFETY: `run` is not used after this: the worker's loop has ended.
     libc.munmap(this.#page, BigInt(this.#size));
-    this.#fd.close();
   }
 
   [Symbol.dispose](): void {

@@ -2,11 +2,12 @@
 // A VM's fd: memory slots, the in-kernel interrupt controllers and timer, irqfds.
 import type { GuestMemory } from "../memory/guest_memory.ts";
 import { KVM_IDENTITY_MAP, KVM_TSS } from "../memory/layout.ts";
-import type { Fd } from "../sys/fd.ts";
+import { Fd } from "../sys/fd.ts";
 import { check, libc } from "../sys/libc.ts";
 import {
   KVM_CREATE_IRQCHIP,
   KVM_CREATE_PIT2,
+  KVM_CREATE_VCPU,
   KVM_IRQFD,
   KVM_PIT_SPEAKER_DUMMY,
   KVM_SET_IDENTITY_MAP_ADDR,
@@ -24,9 +25,17 @@ export class KvmVm implements Disposable {
     this.#fd = fd;
   }
 
-  /** For the vCPU workers, which create their vCPU in their own thread. */
-  get fd(): number {
-    return this.#fd.fd;
+  /**
+   * Creates vCPU `index`. All come before the first one runs: KVM drops an INIT or SIPI for one that is not there.
+   * Close the fd when its worker has ended.
+   */
+  createVcpu(index: number): Fd {
+    return new Fd(
+      check(
+        "KVM_CREATE_VCPU",
+        libc.ioctl(this.#fd.fd, KVM_CREATE_VCPU, index),
+      ),
+    );
   }
 
   /** Registers RAM, one slot a region. Before the irqchip: that order costs 1 ms, the other 10. */
@@ -54,8 +63,11 @@ export class KvmVm implements Disposable {
       KVM_SET_IDENTITY_MAP_ADDR,
       new Uint8Array(identityMap.buffer),
     );
-    check("KVM_SET_TSS_ADDR", libc.ioctl(this.fd, KVM_SET_TSS_ADDR, KVM_TSS));
-    check("KVM_CREATE_IRQCHIP", libc.ioctl(this.fd, KVM_CREATE_IRQCHIP, 0));
+    check(
+      "KVM_SET_TSS_ADDR",
+      libc.ioctl(this.#fd.fd, KVM_SET_TSS_ADDR, KVM_TSS),
+    );
+    check("KVM_CREATE_IRQCHIP", libc.ioctl(this.#fd.fd, KVM_CREATE_IRQCHIP, 0));
   }
 
   createPit(): void {
@@ -77,7 +89,7 @@ export class KvmVm implements Disposable {
     request: number,
     argument: Uint8Array<ArrayBuffer>,
   ): void {
-    check(name, libc.ioctlPtr(this.fd, request, argument));
+    check(name, libc.ioctlPtr(this.#fd.fd, request, argument));
   }
 
   close(): void {

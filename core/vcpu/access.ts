@@ -4,9 +4,10 @@ import { findRange } from "../bus/address_space.ts";
 import type { Mailbox } from "../bus/mailbox.ts";
 import type { SerialPort } from "../bus/serial.ts";
 import {
+  parkWhilePaused,
   RUN_STATE,
+  RUNNING,
   slotOf,
-  STOPPED,
   UNASSIGNED,
   type Words,
 } from "../bus/vm_page.ts";
@@ -125,15 +126,17 @@ export class AccessRouter {
       const byte =
         (i < 4 ? this.low >>> (8 * i) : this.high >>> (8 * (i - 4))) & 0xff;
       while (!this.#serial.write(offset + i, byte)) {
-        if (Atomics.load(this.#words, RUN_STATE) === STOPPED) return false;
-        Atomics.wait(
-          this.#words,
-          RUN_STATE,
-          Atomics.load(this.#words, RUN_STATE),
-          SERIAL_RETRY_MS,
-        );
+        if (!this.#waitForSerial()) return false;
       }
     }
+    return true;
+  }
+
+  /** The transmit ring is full until main takes some of it. False when the VM stopped. */
+  #waitForSerial(): boolean {
+    const state = Atomics.load(this.#words, RUN_STATE);
+    if (state !== RUNNING) return parkWhilePaused(this.#words);
+    Atomics.wait(this.#words, RUN_STATE, RUNNING, SERIAL_RETRY_MS);
     return true;
   }
 

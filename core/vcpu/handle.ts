@@ -7,6 +7,7 @@ export class VcpuHandle {
   readonly #worker: Worker;
   readonly #closed = Promise.withResolvers<void>();
   #started = false;
+  #joining = false;
   #tid = 0;
   #onExit: (exit: VcpuExit) => void = () => {};
   #onRunning: () => void = () => {};
@@ -42,6 +43,8 @@ export class VcpuHandle {
     switch (message.type) {
       case "running":
         this.#tid = message.tid;
+        // It may have entered the guest before the run state changed.
+        if (this.#joining) this.kick();
         this.#onRunning();
         break;
       case "exit":
@@ -67,6 +70,7 @@ export class VcpuHandle {
   /** Resolves when the thread has let go of the vCPU. The run state must be STOPPED. */
   async join(): Promise<void> {
     if (this.#started) {
+      this.#joining = true;
       this.kick();
       await this.#closed.promise;
     }

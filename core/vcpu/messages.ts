@@ -16,7 +16,8 @@ export interface VcpuRange {
 export interface VcpuInit {
   readonly index: number;
   readonly cpus: number;
-  readonly vmFd: number;
+  /** The vCPU's fd, which main closes when this worker has ended. */
+  readonly vcpuFd: number;
   readonly runSize: number;
   /** struct kvm_cpuid2 of the host, to be patched for this vCPU. */
   readonly cpuid: Uint8Array<ArrayBuffer>;

@@ -6,13 +6,11 @@ import { Mailbox } from "../bus/mailbox.ts";
 import { SerialPort } from "../bus/serial.ts";
 import {
   EXITS,
-  PARKED,
-  PAUSED,
+  parkWhilePaused,
   ringDoorbell,
   RUN_STATE,
   RUNNING,
   slotOf,
-  STOPPED,
   type Words,
 } from "../bus/vm_page.ts";
 import {
@@ -54,7 +52,6 @@ const SUBERROR = (UNION + KvmRunInternal.OFFSET.suberror) / 4;
 const NDATA = (UNION + KvmRunInternal.OFFSET.ndata) / 4;
 const INTERNAL_DATA = (UNION + KvmRunInternal.OFFSET.data) / 4;
 
-const PARK_MS = 1000;
 const scope = workerScope<VcpuInit, VcpuMessage>();
 
 class VcpuLoop {
@@ -90,8 +87,9 @@ class VcpuLoop {
   /** Runs the guest until the VM stops; returns what ended it when that was this vCPU. */
   loop(): VcpuExit | null {
     for (;;) {
-      if (Atomics.load(this.#words, RUN_STATE) !== RUNNING && !this.#park()) {
-        return null;
+      if (Atomics.load(this.#words, RUN_STATE) !== RUNNING) {
+        if (!parkWhilePaused(this.#words)) return null;
+        continue; // it may have been paused again meanwhile
       }
       if (!this.#vcpu.enter()) {
         drainKicks();
@@ -107,18 +105,6 @@ class VcpuLoop {
         return this.#describe(reason);
       }
     }
-  }
-
-  /** Waits while the VM is paused. False when it stopped. */
-  #park(): boolean {
-    const words = this.#words;
-    Atomics.add(words, PARKED, 1);
-    Atomics.notify(words, PARKED);
-    while (Atomics.load(words, RUN_STATE) === PAUSED) {
-      Atomics.wait(words, RUN_STATE, PAUSED, PARK_MS);
-    }
-    Atomics.sub(words, PARKED, 1);
-    return Atomics.load(words, RUN_STATE) !== STOPPED;
   }
 
   #mmio(): boolean {
@@ -215,7 +201,7 @@ class VcpuLoop {
 }
 
 function run(init: VcpuInit): VcpuExit | null {
-  using vcpu = new KvmVcpu(init.vmFd, init.index, init.runSize);
+  using vcpu = new KvmVcpu(init.vcpuFd, init.runSize);
   patchCpuid(init.cpuid, init.index, init.cpus);
   vcpu.setCpuid(init.cpuid);
   setBootMsrs(vcpu);

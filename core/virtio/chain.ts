@@ -3,9 +3,6 @@
 import { DriverError } from "../errors.ts";
 import type { RamView } from "./ram_view.ts";
 
-const decoder = new DataView(new ArrayBuffer(8));
-const decoderBytes = new Uint8Array(decoder.buffer);
-
 /** A cursor over the readable or the writable part of a chain. It cannot leave it. */
 class Cursor {
   protected readonly ram: RamView;
@@ -87,7 +84,26 @@ class Cursor {
 
   /** Passes over `length` bytes, or as many as are left. */
   skip(length: number): void {
-    this.unsafeEachPiece(length, (_ram, _offset, size) => size);
+    let left = Math.min(length, this.remaining);
+    this.remaining -= left;
+    for (;;) {
+      const piece = this.lengths[this.segment]! - this.within;
+      if (left <= piece) break;
+      left -= piece;
+      this.segment++;
+      this.within = 0;
+    }
+    this.within += left;
+  }
+
+  /** Where the next byte is in RAM; passes over it. For headers, byte by byte, so that nothing is allocated. */
+  protected takeByte(): number {
+    while (this.within === this.lengths[this.segment]!) {
+      this.segment++;
+      this.within = 0;
+    }
+    this.remaining--;
+    return this.offsets[this.segment]! + this.within++;
   }
 }
 
@@ -95,57 +111,46 @@ class Cursor {
 export class ChainReader extends Cursor {
   /** Copies the next `into.length` bytes; throws a DriverError when the chain is shorter. */
   read(into: Uint8Array): void {
-    if (into.length > this.remaining) {
-      throw new DriverError(
-        "2.7.4",
-        `Driver: chain ends ${
-          into.length - this.remaining
-        } bytes before the request does`,
-      );
-    }
+    this.#need(into.length);
     let at = 0;
     this.unsafeEachPiece(into.length, (ram, offset, length) => {
-      // A loop for the few bytes of a header, which are the most: no view is allocated.
-      if (length <= 32) {
-        for (let i = 0; i < length; i++) into[at + i] = ram[offset + i]!;
-      } else into.set(ram.subarray(offset, offset + length), at);
+      into.set(ram.subarray(offset, offset + length), at);
       at += length;
       return length;
     });
   }
 
   u8(): number {
-    this.#load(1);
-    return decoder.getUint8(0);
+    this.#need(1);
+    return this.#byte();
   }
   u16(): number {
-    this.#load(2);
-    return decoder.getUint16(0, true);
+    this.#need(2);
+    return this.#byte() | (this.#byte() << 8);
   }
   u32(): number {
-    this.#load(4);
-    return decoder.getUint32(0, true);
+    this.#need(4);
+    const low = this.#byte() | (this.#byte() << 8) | (this.#byte() << 16);
+    return (low | (this.#byte() << 24)) >>> 0;
   }
   /** A u64 as a number; above 2^53 it is rounded, so compare it with a limit before use. */
   u64(): number {
-    this.#load(8);
-    return decoder.getUint32(0, true) + decoder.getUint32(4, true) * 2 ** 32;
+    this.#need(8);
+    return this.u32() + this.u32() * 2 ** 32;
   }
 
-  #load(size: number): void {
-    if (size > this.remaining) {
-      throw new DriverError(
-        "2.7.4",
-        `Driver: chain ends ${
-          size - this.remaining
-        } bytes before the request does`,
-      );
-    }
-    let at = 0;
-    this.unsafeEachPiece(size, (ram, offset, length) => {
-      for (let i = 0; i < length; i++) decoderBytes[at++] = ram[offset + i]!;
-      return length;
-    });
+  #byte(): number {
+    return this.ram.bytes[this.takeByte()]!;
+  }
+
+  #need(length: number): void {
+    if (length <= this.remaining) return;
+    throw new DriverError(
+      "2.7.4",
+      `Driver: chain ends ${
+        length - this.remaining
+      } bytes before the request does`,
+    );
   }
 }
 
@@ -162,10 +167,7 @@ export class ChainWriter extends Cursor {
   }
 
   u8(value: number): void {
-    this.unsafeEachPiece(1, (ram, offset) => {
-      ram[offset] = value;
-      return 1;
-    });
+    if (this.remaining > 0) this.ram.bytes[this.takeByte()] = value;
   }
 
   /** Fills the next `length` bytes, or as many as are left, with `value`. */

@@ -63,3 +63,13 @@ export const VIRTQ_USED_F_NO_NOTIFY = 1;
 export const VIRTQ_DESC_SIZE = 16;
 /** The largest queue that the split format has (§2.7). */
 export const MAX_QUEUE_SIZE = 32768;
+export const VIRTIO_F_ANY_LAYOUT = 27;
+export const VIRTIO_F_RING_PACKED = 34;
+export const VIRTIO_F_IN_ORDER = 35;
+export const VIRTIO_F_NOTIFICATION_DATA = 38;
+export const VIRTIO_F_RING_RESET = 40;
+
+// Registers that only the legacy interface has (§4.2.4). QueueNum is QueueSize, HostFeatures DeviceFeatures.
+export const VIRTIO_MMIO_GUEST_PAGE_SIZE = 0x028;
+export const VIRTIO_MMIO_QUEUE_ALIGN = 0x03c;
+export const VIRTIO_MMIO_QUEUE_PFN = 0x040;

@@ -28,8 +28,9 @@ export const RANGE_SIZE = 16;
 export const MAX_SEGMENTS = 254;
 /** The most sectors of one discard or write-zeroes range: 32 MiB, so that none holds the device for long. */
 export const MAX_RANGE_SECTORS = 65536;
-/** Ranges in one discard or write-zeroes request. */
-export const MAX_RANGES = 16;
+/** Ranges in one discard, and in one write-zeroes request: where there are no holes, 32 MiB are written. */
+export const MAX_DISCARD_RANGES = 16;
+export const MAX_WRITE_ZEROES_RANGES = 1;
 export const UNMAP = 1;
 
 /** struct virtio_blk_req's header. */
@@ -69,7 +70,10 @@ export function readRanges(
   size: number,
 ): Range[] | number {
   const count = from.remaining / RANGE_SIZE;
-  if (!Number.isInteger(count) || count < 1 || count > MAX_RANGES) {
+  const most = type === VIRTIO_BLK_T_DISCARD
+    ? MAX_DISCARD_RANGES
+    : MAX_WRITE_ZEROES_RANGES;
+  if (!Number.isInteger(count) || count < 1 || count > most) {
     return VIRTIO_BLK_S_IOERR;
   }
   const ranges: Range[] = [];
@@ -101,10 +105,10 @@ export function configSpace({ size, writable }: ConfigFields): Uint8Array {
   config.setUint32(20, SECTOR, true);
   if (writable) {
     config.setUint32(36, MAX_RANGE_SECTORS, true); // max_discard_sectors
-    config.setUint32(40, MAX_RANGES, true);
+    config.setUint32(40, MAX_DISCARD_RANGES, true);
     config.setUint32(44, 8, true); // discard_sector_alignment: 4 KiB
     config.setUint32(48, MAX_RANGE_SECTORS, true); // max_write_zeroes_sectors
-    config.setUint32(52, MAX_RANGES, true);
+    config.setUint32(52, MAX_WRITE_ZEROES_RANGES, true);
     config.setUint8(56, 1); // write_zeroes_may_unmap
   }
   return new Uint8Array(config.buffer);

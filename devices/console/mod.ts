@@ -1,7 +1,7 @@
 // The console (virtio-v1.3 §5.3), one port, hvc0: bytes to and from whoever holds the VM.
 import {
-  type ChainReader,
   defineDevice,
+  type DescriptorChain,
   type PulledQueue,
 } from "../../core/plugin.ts";
 
@@ -17,6 +17,7 @@ type FromHost =
 
 const VIRTIO_CONSOLE_F_SIZE = 0;
 const RECEIVEQ = 0;
+const TRANSMITQ = 1;
 /** Bytes of output that the host has not taken yet, above which the guest's writes wait. */
 const WINDOW = 256 * 1024;
 /** The most bytes of one message. */
@@ -25,7 +26,7 @@ const MAX_OUTPUT = 64 * 1024;
 export default defineDevice(({ port, queue, updateConfig }) => {
   let pending: Uint8Array[] = [];
   let inFlight = 0;
-  const waiting: (() => void)[] = [];
+  let sending: DescriptorChain | null = null;
   let terminal: Uint8Array | null = null;
 
   function deliver(receiveq: PulledQueue): void {
@@ -44,23 +45,28 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     if (delivered > 0) port.postMessage({ type: "taken", length: delivered });
   }
 
-  function send(from: ChainReader): void {
-    const bytes = new Uint8Array(Math.min(from.remaining, MAX_OUTPUT));
-    from.read(bytes);
-    inFlight += bytes.length;
-    port.postMessage({ type: "output", bytes }, [bytes.buffer]);
-  }
-
-  async function sendAll(from: ChainReader): Promise<number> {
-    while (from.remaining > 0) {
-      send(from);
-      if (inFlight >= WINDOW) await whenTaken();
+  /** Passes output on as far as the host's window goes; nothing is in flight, so a reset never waits for a reader. */
+  function drain(transmitq: PulledQueue): void {
+    while (inFlight < WINDOW) {
+      sending ??= transmitq.pop();
+      if (sending === null) break;
+      const { readable } = sending;
+      const bytes = new Uint8Array(Math.min(readable.remaining, MAX_OUTPUT));
+      readable.read(bytes);
+      inFlight += bytes.length;
+      if (bytes.length > 0) {
+        port.postMessage({ type: "output", bytes }, [bytes.buffer]);
+      }
+      if (readable.remaining > 0) continue;
+      transmitq.addUsed(sending, 0);
+      sending = null;
     }
-    return 0;
+    transmitq.flush();
   }
 
-  function whenTaken(): Promise<void> {
-    return new Promise((resolve) => waiting.push(resolve));
+  function withQueue(index: number, serve: (queue: PulledQueue) => void): void {
+    const live = queue(index);
+    if (live !== null) serve(live);
   }
 
   port.onmessage = (message) => {
@@ -68,13 +74,12 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     switch (data.type) {
       case "input": {
         pending.push(data.bytes);
-        const receiveq = queue(RECEIVEQ);
-        if (receiveq !== null) deliver(receiveq);
+        withQueue(RECEIVEQ, deliver);
         break;
       }
       case "taken":
         inFlight -= data.length;
-        if (inFlight < WINDOW) { for (const go of waiting.splice(0)) go(); }
+        withQueue(TRANSMITQ, drain);
         break;
       case "resize":
         terminal = size(data.columns, data.rows);
@@ -89,15 +94,7 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     config: size(80, 24),
     queues: [
       { name: "receiveq", size: 64, available: deliver },
-      {
-        name: "transmitq",
-        size: 64,
-        handle({ readable }) {
-          if (readable.remaining > MAX_OUTPUT) return sendAll(readable);
-          send(readable);
-          return inFlight < WINDOW ? 0 : whenTaken().then(() => 0);
-        },
-      },
+      { name: "transmitq", size: 64, available: drain },
     ],
     // Linux takes the size from a configuration change only.
     activate() {
@@ -106,6 +103,7 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     reset() {
       const length = pending.reduce((sum, bytes) => sum + bytes.length, 0);
       pending = [];
+      sending = null;
       if (length > 0) port.postMessage({ type: "taken", length });
     },
   };

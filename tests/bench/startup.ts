@@ -29,24 +29,25 @@ export async function measureStartup(): Promise<Section> {
   return await inFolder(async (folder) => {
     const { manifest, empty, disk, kernel } = await prepare(folder);
     const qemu = await findQemu().catch((error: Error) => error.message);
-    const withQemu = typeof qemu === "string" ? {} : {
-      qemu: () => toGuest(tinyQemu(qemu, kernel, disk)),
-    };
-    const samples = await inTurns(ROUNDS, {
+    const contenders: Record<string, () => Promise<Sample>> = {
       deno: () => toEnd(denoCommand(empty)),
       paddock: () => toGuest(paddockCommand(manifest)),
       phases: () => toGuest(denoCommand(PHASES, manifest)),
-      ...withQemu,
-    } as Record<"deno" | "paddock" | "phases" | "qemu", () => Promise<Sample>>);
+    };
+    if (typeof qemu !== "string") {
+      contenders.qemu = () => toGuest(tinyQemu(qemu, kernel, disk));
+    }
+    const { deno = [], paddock = [], phases = [], qemu: microvm = [] } =
+      await inTurns(ROUNDS, contenders);
     return {
       title: TITLE,
-      rows: rows(samples),
+      rows: rows(paddock, deno, microvm),
       notes: [
         `milliseconds, median of ${ROUNDS} starts in turns`,
         ...(typeof qemu === "string" ? [`no QEMU: ${qemu}`] : []),
         "QEMU's time includes its firmware, which runs in the guest",
         "",
-        ...breakdown(samples.phases),
+        ...breakdown(phases),
       ],
     };
   });
@@ -114,10 +115,9 @@ async function toGuest(command: Deno.Command): Promise<Sample> {
 }
 
 function rows(
-  { deno, paddock, qemu = [] }: Record<
-    "deno" | "paddock" | "qemu",
-    readonly Sample[]
-  >,
+  paddock: readonly Sample[],
+  deno: readonly Sample[],
+  qemu: readonly Sample[],
 ): Row[] {
   const of = (samples: readonly Sample[], key: "first" | "byte") =>
     median(samples.map((sample) => sample[key]));

@@ -5,7 +5,9 @@ import { Vm } from "../../core/vm.ts";
 import { runGuest, until, valueOf, withFolder } from "./guest.ts";
 import { linuxTest } from "./host.ts";
 
-const LARGE = 200_000;
+/** More than what is kept or in flight anywhere. */
+const LARGE = 150_000;
+const LINES = 20_000;
 const SCRIPT = `
 dd if=/dev/hwrng of=/tmp/r bs=4096 count=8 2>/dev/null
 echo "rng: $(wc -c </tmp/r) bytes, packed $(gzip -c /tmp/r | wc -c)"
@@ -61,7 +63,7 @@ linuxTest(
   () =>
     withFolder(async (folder) => {
       const script = `${folder}/script.sh`;
-      await Deno.writeTextFile(script, "seq 1 60000");
+      await Deno.writeTextFile(script, `seq 1 ${LINES}`);
       await using vm = await Vm.start({
         memory: "256M",
         boot: { use: "debian", script },
@@ -76,7 +78,7 @@ linuxTest(
 linuxTest("A slow reader of the console gets every byte", async () => {
   await withFolder(async (folder) => {
     const script = `${folder}/script.sh`;
-    await Deno.writeTextFile(script, "seq 1 60000");
+    await Deno.writeTextFile(script, `seq 1 ${LINES}`);
     await using vm = await Vm.start({
       memory: "256M",
       boot: { use: "debian", script },
@@ -93,11 +95,8 @@ linuxTest("A slow reader of the console gets every byte", async () => {
       }
     }
     clearTimeout(limit);
-    const lines = text.replaceAll("\r", "").split("\n");
-    const first = lines.indexOf("1");
-    assertEquals(
-      lines.slice(first, first + 60000),
-      Array.from({ length: 60000 }, (_, i) => `${i + 1}`),
-    );
+    const all = Array.from({ length: LINES }, (_, i) => `${i + 1}\r\n`);
+    // A string of this length makes no readable difference.
+    assert(text.startsWith(all.join("")), `${text.length} characters came`);
   });
 });

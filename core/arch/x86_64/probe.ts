@@ -63,7 +63,8 @@ function runProbe(
   memory.write(HIGH_MEMORY, Uint8Array.from(code));
   using vm = kvm.createVm();
   vm.setMemory(memory);
-  using vcpu = new KvmVcpu(vm.fd, 0, kvm.runSize);
+  using fd = vm.createVcpu(0);
+  using vcpu = new KvmVcpu(fd.fd, kvm.runSize);
   vcpu.setCpuid(kvm.supportedCpuid().bytes);
   setEntry(vcpu, { mode: "long64", rip: HIGH_MEMORY, rbx: 0, rsi: 0 });
   const begin = performance.now();

@@ -93,7 +93,7 @@ neverStarts("whose module is no module", inlineModule("(("), "");
 neverStarts(
   "whose module cannot be loaded",
   "file:///nonexistent/mod.ts",
-  "nonexistent",
+  "",
 );
 neverStarts("that exports no function", inlineModule("42"), "defineDevice");
 neverStarts(

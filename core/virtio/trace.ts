@@ -1,0 +1,124 @@
+// Thread: main | queue
+// Traces of register accesses, rings and interrupts. Each is a wrapper that is there only when it is asked for.
+import type { Later, RegionOps } from "../bus/address_space.ts";
+import type { DescriptorChain } from "./chain.ts";
+import { decodeValue, registerName } from "./registers.ts";
+import type { Virtqueue } from "./virtqueue.ts";
+
+export const TRACE_KINDS = ["mmio", "ring", "irq"] as const;
+export type TraceKind = (typeof TRACE_KINDS)[number];
+
+/** One event; plain data. */
+export type TraceEvent =
+  | {
+    readonly kind: "mmio";
+    readonly operation: "read" | "write";
+    readonly register: string;
+    readonly offset: number;
+    readonly size: number;
+    readonly value: number;
+    /** What the value means, or "". */
+    readonly meaning: string;
+  }
+  | {
+    readonly kind: "ring";
+    readonly operation: "pop" | "used";
+    readonly queue: number;
+    readonly head: number;
+    /** Bytes that the device may read and write, or has written. */
+    readonly readable: number;
+    readonly writable: number;
+  }
+  | {
+    readonly kind: "irq";
+    readonly operation: "interrupt";
+    readonly queue: number;
+  };
+
+export type TraceSink = (event: TraceEvent) => void;
+
+/** A register file that tells each access with its answer. */
+export function traceRegisters(target: RegionOps, sink: TraceSink): RegionOps {
+  const tell = (
+    operation: "read" | "write",
+    offset: number,
+    size: number,
+    value: number,
+  ) =>
+    sink({
+      kind: "mmio",
+      operation,
+      register: registerName(offset),
+      offset,
+      size,
+      value,
+      meaning: decodeValue(offset, value),
+    });
+  return {
+    sizes: target.sizes,
+    async read(offset, size) {
+      const value = await target.read(offset, size);
+      tell("read", offset, size, value);
+      return value;
+    },
+    write(offset, size, value): Later<void> {
+      tell("write", offset, size, value);
+      return target.write(offset, size, value);
+    },
+  };
+}
+
+/** A virtqueue that tells what is popped and used. */
+export function traceQueue(
+  target: Virtqueue,
+  queue: number,
+  sink: TraceSink,
+): Virtqueue {
+  const tell = (
+    operation: "pop" | "used",
+    head: number,
+    readable: number,
+    writable: number,
+  ) => sink({ kind: "ring", operation, queue, head, readable, writable });
+  return {
+    size: target.size,
+    pop() {
+      const chain = target.pop();
+      if (chain !== null) {
+        tell("pop", chain.head, chain.readable.remaining, chain.capacity);
+      }
+      return chain;
+    },
+    addUsed(chain: DescriptorChain, written: number) {
+      target.addUsed(chain, written);
+      tell("used", chain.head, 0, written);
+    },
+    needsInterrupt: () => target.needsInterrupt(),
+    disableNotifications: () => target.disableNotifications(),
+    enableNotifications: () => target.enableNotifications(),
+  };
+}
+
+/** One line for people: "block0  write Status = 0x0b ACKNOWLEDGE|DRIVER|FEATURES_OK". */
+export function formatTrace(device: string, event: TraceEvent): string {
+  const head = `${event.kind.padEnd(4)}  ${device.padEnd(10)}  `;
+  switch (event.kind) {
+    case "mmio": {
+      const { operation, register, size, value, meaning } = event;
+      const hex = `0x${value.toString(16).padStart(2 * size, "0")}`;
+      return `${head}${operation.padEnd(5)} ${register} = ${hex} ${meaning}`
+        .trimEnd();
+    }
+    case "ring": {
+      const { operation, queue, head: id, readable, writable } = event;
+      const bytes = operation === "pop"
+        ? `${readable} bytes to read, ${writable} to write`
+        : `${writable} bytes written`;
+      return `${head}${
+        operation.padEnd(5)
+      } queue ${queue} head ${id}, ${bytes}`;
+    }
+    case "irq":
+      return `${head}interrupt for queue ${event.queue}`;
+  }
+}
