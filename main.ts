@@ -19,6 +19,8 @@ async function main(argv: readonly string[]): Promise<number> {
           .check(args, await registry());
       case "doctor":
         return await (await import("./core/cli/doctor.ts")).doctor(args);
+      case "explain":
+        return await (await import("./core/cli/explain.ts")).explain(args);
       case "schema":
         return await (await import("./core/cli/schema.ts"))
           .schema(args, await registry());

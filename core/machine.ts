@@ -38,6 +38,7 @@ import {
 } from "./memory/layout.ts";
 import { signalEventFd } from "./sys/fd.ts";
 import { VcpuHandle } from "./vcpu/handle.ts";
+import type { TraceKind } from "./virtio/trace.ts";
 import type { VcpuExit, VcpuInit, VcpuRange } from "./vcpu/messages.ts";
 
 export interface MachineEvents extends DeviceEvents {
@@ -130,6 +131,7 @@ export async function startMachine(
   image: BootImage,
   vcpu0: VcpuHandle,
   events: MachineEvents,
+  trace: readonly TraceKind[] = [],
 ): Promise<Machine> {
   await using stack = new AsyncDisposableStack();
   const disks = config.devices.map(({ disk, index }) =>
@@ -155,6 +157,7 @@ export async function startMachine(
     interrupts,
     events,
     disks,
+    trace,
   );
   stack.defer(() => devices.close());
 

@@ -27,6 +27,7 @@ export {
 export type { BootSourceOptions } from "./image/boot_source.ts";
 export type { MachineStatistics } from "./machine.ts";
 export type { BootConfig, DeviceConfig, VmConfig } from "./manifest/config.ts";
+export type { TraceEvent, TraceKind } from "./virtio/trace.ts";
 export {
   type ExitReason,
   type ManifestSource,

@@ -11,6 +11,7 @@ import {
 } from "./machine.ts";
 import type { VmConfig } from "./manifest/config.ts";
 import type { DevicePort } from "./plugin.ts";
+import type { TraceEvent, TraceKind } from "./virtio/trace.ts";
 import { VcpuHandle } from "./vcpu/handle.ts";
 
 /** How a VM ended. `poweroff` and `reboot` are the guest's wish; a reboot ends the VM as well. */
@@ -41,11 +42,18 @@ export interface VmEvents {
   /** A device's code failed. The VM goes on without it until the driver resets it. */
   devicefault: DeviceError;
   exit: VmExit;
+  /** What `options.trace` asks for. */
+  trace: { device: string; event: TraceEvent };
 }
 
-export interface VmOptions extends BootSourceOptions {
+export interface VmOptions extends LaunchOptions {
   /** Folder that the paths of a manifest given as an object are relative to; default: the current one. */
   readonly baseDir?: string;
+}
+
+export interface LaunchOptions extends BootSourceOptions {
+  /** Tell each register access, ring operation or interrupt as a `trace` event. It slows the guest down. */
+  readonly trace?: readonly TraceKind[];
 }
 
 /** A manifest: a path or URL of a `vm.json`, or its content as an object. */
@@ -99,7 +107,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
   /** As `start`, for a manifest that was checked already, with vCPU 0's thread starting up. */
   static async launch(
     config: VmConfig,
-    options: BootSourceOptions & { readonly vcpu0: VcpuHandle },
+    options: LaunchOptions & { readonly vcpu0: VcpuHandle },
   ): Promise<Vm> {
     const { closeBoot, openBoot } = await import("./image/boot_source.ts");
     const image = await openBoot(config.boot, options);
@@ -124,7 +132,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
           vm.#emit("devicefault", error);
         },
         onLog: (device, message) => void log("info", device, message),
-      });
+        onTrace: (device, event) => vm.#emit("trace", { device, event }),
+      }, options.trace);
       vm.#console = consoleOf(vm);
       vm.#assembled.resolve(vm.#machine);
       return vm;

@@ -2,6 +2,7 @@
 // Command-line arguments → one typed command, or a one-line UsageError.
 
 import { parseArgs } from "@std/cli/parse-args";
+import { TRACE_KINDS, type TraceKind } from "../virtio/trace.ts";
 import { nearest, quote } from "../manifest/text.ts";
 
 /** Arguments that mean nothing; the CLI prints the message and exits with status 2. */
@@ -27,10 +28,14 @@ export type Command =
     readonly manifest: string | undefined;
     /** Overrides `boot.script`. */
     readonly script: string | undefined;
+    /** What to trace to stderr. */
+    readonly trace: readonly TraceKind[];
   }
   | { readonly command: "init"; readonly dir: string; readonly force: boolean }
   | { readonly command: "check"; readonly manifest: string | undefined }
   | { readonly command: "doctor" }
+  /** A section of the virtio specification that a diagnosis cites. */
+  | { readonly command: "explain"; readonly section: string | undefined }
   | { readonly command: "schema" }
   | { readonly command: "help" }
   | { readonly command: "version" };
@@ -46,15 +51,16 @@ export type ArgsOf<Name extends Command["command"]> =
 const COMMANDS: Readonly<
   Record<string, { operand?: string; options: readonly string[] }>
 > = {
-  run: { operand: "manifest", options: ["script"] },
+  run: { operand: "manifest", options: ["script", "trace"] },
   init: { operand: "directory", options: ["force"] },
   check: { operand: "manifest", options: [] },
   doctor: { options: [] },
   schema: { options: [] },
+  explain: { operand: "section", options: [] },
 };
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 const FLAGS = ["help", "version", "json", "color", "force"];
-const VALUES = ["log-level", "script"];
+const VALUES = ["log-level", "script", "trace"];
 const GLOBAL = ["help", "version", "json", "no-color", "log-level"];
 
 interface ParsedFlags extends Readonly<Record<string, unknown>> {
@@ -77,7 +83,15 @@ export function parseCliArgs(argv: readonly string[]): CliArgs {
   const script = flags.script as string | undefined;
   switch (name) {
     case "run":
-      return { ...global, command: name, manifest: operand, script };
+      return {
+        ...global,
+        command: name,
+        manifest: operand,
+        script,
+        trace: traceKinds(flags.trace as string | undefined),
+      };
+    case "explain":
+      return { ...global, command: name, section: operand };
     case "check":
       return { ...global, command: name, manifest: operand };
     case "init":
@@ -140,6 +154,19 @@ function logLevel(value: unknown): LogLevel {
   throw new UsageError(
     `--log-level must be ${LOG_LEVELS.join(", ")}, not ${quote(value)}`,
   );
+}
+
+function traceKinds(value: string | undefined): TraceKind[] {
+  const words = value?.split(",") ?? [];
+  return words.map((word) => {
+    const kind = TRACE_KINDS.find((kind) => kind === word);
+    if (kind !== undefined) return kind;
+    throw new UsageError(
+      `--trace takes ${TRACE_KINDS.join(", ")}, separated by commas, not ${
+        quote(word)
+      }`,
+    );
+  });
 }
 
 /** A first word that looks like a file is a manifest to run. */

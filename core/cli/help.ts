@@ -17,6 +17,8 @@ Usage
   paddock check [manifest]      Check a manifest and its files; start nothing
   paddock doctor                Say whether this host can run machines
   paddock schema                Print the manifest's JSON Schema
+  paddock explain [section]     Say what a section of the virtio specification
+                                asks for, as a diagnosis cites it: 2.7.5
 
   The manifest is vm.json unless you name one. Where there is none, run and
   check take the one that init would write: Debian's kernel, one CPU, 512M, a
@@ -25,6 +27,8 @@ Usage
 Options
       --script FILE             run: a shell script that the guest runs before
                                 it powers off; overrides boot.script
+      --trace=mmio,ring,irq     run: trace register accesses, virtqueues and
+                                interrupts to stderr, with --json as JSON
       --force                   init: overwrite files that exist
       --json                    Results as JSON; for run, the log as JSON lines
       --log-level LEVEL         debug, info (default), warning or error

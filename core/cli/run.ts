@@ -2,7 +2,8 @@
 // `paddock run`: a VM with this terminal as its console.
 import { beforeFirstRecord } from "../log.ts";
 import { VcpuHandle } from "../vcpu/handle.ts";
-import { type ExitReason, Vm, type VmExit } from "../vm.ts";
+import { formatTrace } from "../virtio/trace.ts";
+import { type ExitReason, Vm, type VmEvents, type VmExit } from "../vm.ts";
 import type { ArgsOf } from "./args.ts";
 import { printNote } from "./output.ts";
 import { Terminal } from "./terminal.ts";
@@ -34,6 +35,7 @@ export async function run(args: ArgsOf<"run">): Promise<number> {
   );
   using terminal = new Terminal();
   await using vm = await start(args, terminal.interactive);
+  if (args.trace.length > 0) vm.on("trace", traceTo(args));
   let status: number | null = null;
   const interrupted = Promise.withResolvers<void>();
   const listeners = Object.entries(SIGNALS).map(([name, code]) => {
@@ -67,6 +69,7 @@ async function start(
       vcpu0,
       mode: interactive ? "shell" : "tour",
       onProgress: printNote,
+      trace: args.trace,
     });
   } catch (error) {
     vcpu0.abandon();
@@ -95,6 +98,19 @@ async function copyOut(from: ReadableStream<Uint8Array>): Promise<void> {
   } catch {
     // Nobody reads stdout any more; the stream is cancelled, so that the guest does not stall.
   }
+}
+
+/** A line a trace event, with the seconds since the start. */
+function traceTo(args: ArgsOf<"run">): (detail: VmEvents["trace"]) => void {
+  const begin = performance.now();
+  return ({ device, event }) => {
+    const time = ((performance.now() - begin) / 1000).toFixed(6);
+    printNote(
+      args.json
+        ? JSON.stringify({ time: Number(time), device, ...event })
+        : `${time.padStart(11)}  ${formatTrace(device, event)}`,
+    );
+  };
 }
 
 function report(args: ArgsOf<"run">, exit: VmExit): void {

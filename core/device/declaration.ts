@@ -1,21 +1,21 @@
 // Thread: main
 // A declaration comes from a device's worker as plain data: checked and copied here before anything believes it.
+import type { VirtioConfig } from "../manifest/config.ts";
 import { MAX_CONFIG, MAX_QUEUES } from "../virtio/device_page.ts";
 import {
   MAX_QUEUE_SIZE,
+  VIRTIO_F_ANY_LAYOUT,
   VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_NOTIFICATION_DATA,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
 } from "../virtio/constants.ts";
 import type { Declaration } from "./messages.ts";
 
 const MAX_FEATURES = 64;
-/** Features of ring and transport, which every device has. */
-const CORE_FEATURES = [
-  VIRTIO_F_VERSION_1,
-  VIRTIO_F_EVENT_IDX,
-  VIRTIO_F_INDIRECT_DESC,
-];
 
 // Bits 24 to 40 and what is reserved behind them belong to rings and transport (virtio-v1.3 §2.2).
 const isDeviceFeature = (bit: unknown) =>
@@ -86,13 +86,29 @@ function queueProblem(queue: unknown): string | null {
   return null;
 }
 
-/** The feature words that a driver is offered: the device's own bits and the core's. */
-export function offeredFeatures(declaration: Declaration): [number, number] {
-  const bits = [...declaration.features, ...CORE_FEATURES];
+/** The feature words that a driver is offered: the device's own bits, and those of ring and transport. */
+export function offeredFeatures(
+  declaration: Declaration,
+  virtio: VirtioConfig,
+): [number, number] {
+  const bits = [...declaration.features, ...coreFeatures(virtio)];
   const word = (at: number) =>
     bits.filter((bit) => bit >> 5 === at).reduce(
       (all, bit) => all | (1 << (bit & 31)),
       0,
     ) >>> 0;
   return [word(0), word(1)];
+}
+
+function coreFeatures(virtio: VirtioConfig): number[] {
+  const both = [VIRTIO_F_INDIRECT_DESC, VIRTIO_F_EVENT_IDX];
+  if (virtio.transport === "legacy") return [...both, VIRTIO_F_ANY_LAYOUT];
+  return [
+    ...both,
+    VIRTIO_F_VERSION_1,
+    VIRTIO_F_RING_RESET,
+    ...(virtio.ring === "packed" ? [VIRTIO_F_RING_PACKED] : []),
+    ...(virtio.inOrder ? [VIRTIO_F_IN_ORDER] : []),
+    ...(virtio.notificationData ? [VIRTIO_F_NOTIFICATION_DATA] : []),
+  ];
 }

@@ -2,7 +2,7 @@
 // The devices of one VM: their disks, hosts and register files, and what happens when one fails.
 import type { Region } from "../bus/address_space.ts";
 import type { DeviceError } from "../errors.ts";
-import type { DeviceConfig } from "../manifest/config.ts";
+import type { DeviceConfig, VirtioConfig } from "../manifest/config.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
 import { VIRTIO_MMIO_BASE, VIRTIO_MMIO_STRIDE } from "../memory/layout.ts";
 import {
@@ -11,6 +11,12 @@ import {
   VIRTIO_MMIO_INT_CONFIG,
 } from "../virtio/constants.ts";
 import { INTERRUPT_STATUS, STATUS, wordsOf } from "../virtio/device_page.ts";
+import { LegacyTransport } from "../virtio/legacy_transport.ts";
+import {
+  type TraceEvent,
+  type TraceKind,
+  traceRegisters,
+} from "../virtio/trace.ts";
 import { MmioTransport } from "../virtio/mmio_transport.ts";
 import { DeviceHost } from "./host.ts";
 import type { HostDisk } from "./host_disk.ts";
@@ -22,6 +28,7 @@ export interface DeviceEvents {
   onDriverError(device: string, section: string, message: string): void;
   onFault(error: DeviceError): void;
   onLog(device: string, message: string): void;
+  onTrace(device: string, event: TraceEvent): void;
 }
 
 /** Kinds of violations that are told of a device; a plugin could make up as many as it likes. */
@@ -35,6 +42,7 @@ export class DeviceSet {
   readonly #disks: readonly (HostDisk | undefined)[];
   readonly #interrupts: Interrupts;
   readonly #events: DeviceEvents;
+  readonly #trace: readonly TraceKind[];
 
   /** Opens and locks the disks; throws a ManifestError when one cannot be had. */
   constructor(
@@ -43,22 +51,29 @@ export class DeviceSet {
     interrupts: Interrupts,
     events: DeviceEvents,
     disks: readonly (HostDisk | undefined)[],
+    trace: readonly TraceKind[],
   ) {
+    this.#trace = trace;
     this.#disks = disks;
     this.#interrupts = interrupts;
     this.#events = events;
     this.hosts = configs.map((config) => this.#createHost(config, ram));
-    this.regions = this.hosts.map((host) => this.#createRegion(host));
+    this.regions = this.hosts.map((host, i) =>
+      this.#createRegion(host, configs[i]!.virtio)
+    );
   }
 
   #createHost(config: DeviceConfig, ram: SharedRam): DeviceHost {
-    const { name, index, module, options, permissions } = config;
+    const { name, index, module, options, permissions, virtio } = config;
     return new DeviceHost({
       name,
       index,
       module,
       options,
       grants: permissions,
+      virtio,
+      trace: this.#trace,
+      onTrace: (event) => this.#events.onTrace(name, event),
       ram,
       irqPage: this.#interrupts.page,
       punchHole: (offset, length) =>
@@ -70,19 +85,27 @@ export class DeviceSet {
     });
   }
 
-  #createRegion(host: DeviceHost): Region {
+  #createRegion(host: DeviceHost, virtio: VirtioConfig): Region {
     const report = this.#once(host.name);
-    const transport = new MmioTransport(
+    const Registers = virtio.transport === "legacy"
+      ? LegacyTransport
+      : MmioTransport;
+    const transport = new Registers(
       host,
       (section, problem) =>
         report(section, `Driver: ${problem} (virtio-v1.3 §${section})`),
     );
+    // Traced accesses all come to main, so that none is missed; otherwise the hot ones never do.
+    const isTraced = this.#trace.includes("mmio");
+    const sink = (event: TraceEvent) => this.#events.onTrace(host.name, event);
     return {
       name: host.name,
       base: VIRTIO_MMIO_BASE + host.index * VIRTIO_MMIO_STRIDE,
       size: VIRTIO_MMIO_STRIDE,
-      target: transport,
-      inline: { kind: "virtio-mmio", device: host.index },
+      target: isTraced ? traceRegisters(transport, sink) : transport,
+      ...(isTraced
+        ? {}
+        : { inline: { kind: "virtio-mmio", device: host.index } }),
     };
   }
 

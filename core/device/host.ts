@@ -3,6 +3,8 @@
 import { DeviceError } from "../errors.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
 import type { DevicePort } from "../plugin.ts";
+import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
+import type { VirtioConfig } from "../manifest/config.ts";
 import { workerPermissions } from "../sandbox/grants.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
 import {
@@ -41,6 +43,10 @@ export interface DeviceHostOptions {
   readonly module: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly grants: PermissionSet;
+  readonly virtio: VirtioConfig;
+  /** What the queue worker traces: rings, interrupts. */
+  readonly trace: readonly TraceKind[];
+  readonly onTrace: (event: TraceEvent) => void;
   readonly ram: SharedRam;
   readonly irqPage: SharedArrayBuffer;
   /** Punches a hole into the disk that the core holds open for this device. */
@@ -121,7 +127,7 @@ export class DeviceHost {
   }
 
   #spawn(): void {
-    const { module, name, index, options, grants, irqPage, ram } =
+    const { module, name, index, options, grants, irqPage, ram, trace } =
       this.#options;
     const harness = new URL("./queue_worker.ts", import.meta.url).href;
     // A blob may import statically what the worker itself may not read: the harness and the device's module.
@@ -154,6 +160,7 @@ serve(device);`;
       commandsDone: Atomics.load(this.#words, COMMAND_SEQ),
       irqPage,
       ram,
+      trace,
     };
     worker.postMessage(init);
     URL.revokeObjectURL(url);
@@ -175,6 +182,8 @@ serve(device);`;
         return this.#report(message.message);
       case "port":
         return this.#deliver(message.data);
+      case "trace":
+        return this.#options.onTrace(message.event);
       case "log":
         return this.#options.onLog(message.message.slice(0, MAX_TEXT));
       case "punch-hole": {
@@ -205,7 +214,7 @@ serve(device);`;
     const declaration = readDeclaration(declared);
     if (typeof declaration === "string") return this.#cutOff(declaration);
     this.declaration = declaration;
-    this.offered = offeredFeatures(declaration);
+    this.offered = offeredFeatures(declaration, this.#options.virtio);
     Atomics.store(this.#words, QUEUE_COUNT, declaration.queues.length);
     this.#settle();
   }

@@ -1,5 +1,10 @@
 // Thread: any
 // What main and a device's worker post to each other. Commands go through the device page, not through here.
+import {
+  isQueueTrace,
+  type TraceEvent,
+  type TraceKind,
+} from "../virtio/trace.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
 
 /** Main → worker, once. */
@@ -12,6 +17,7 @@ export interface QueueWorkerInit {
   /** COMMAND_SEQ when the worker was started: what came later is for it. */
   readonly commandsDone: number;
   readonly irqPage: SharedArrayBuffer;
+  readonly trace: readonly TraceKind[];
   readonly ram: SharedRam;
 }
 
@@ -40,6 +46,7 @@ export type FromWorker =
   | { readonly type: "failed"; readonly message: string }
   | { readonly type: "log"; readonly message: string }
   | { readonly type: "port"; readonly data: unknown }
+  | { readonly type: "trace"; readonly event: TraceEvent }
   | {
     readonly type: "punch-hole";
     readonly id: number;
@@ -58,6 +65,8 @@ export function isFromWorker(data: unknown): data is FromWorker {
     case "declared":
     case "port":
       return true;
+    case "trace":
+      return isQueueTrace(message.event);
     case "driver-error":
       return isText("section") && isText("message");
     case "failed":

@@ -11,8 +11,11 @@ import {
   DEVICE_NEEDS_RESET,
   DRIVER_OK,
   VIRTIO_F_EVENT_IDX,
+  VIRTIO_F_IN_ORDER,
   VIRTIO_F_INDIRECT_DESC,
+  VIRTIO_F_RING_PACKED,
   VIRTIO_MMIO_INT_CONFIG,
+  VIRTIO_MMIO_INT_VRING,
 } from "../virtio/constants.ts";
 import {
   ACK_RESULT,
@@ -27,6 +30,7 @@ import {
   CUT_OFF,
   DOORBELL,
   DRIVER_FEATURES,
+  ENABLE,
   INTERRUPT_STATUS,
   KICKED,
   MAX_CONFIG,
@@ -45,7 +49,11 @@ import {
   WRITE_CONFIG,
 } from "../virtio/device_page.ts";
 import { RamView } from "../virtio/ram_view.ts";
+import { InOrderQueue } from "../virtio/in_order_queue.ts";
+import { PackedQueue } from "../virtio/packed_queue.ts";
 import { SplitQueue } from "../virtio/split_queue.ts";
+import { traceQueue } from "../virtio/trace.ts";
+import type { QueueSetup, Virtqueue } from "../virtio/virtqueue.ts";
 import { Doorbell } from "./doorbell.ts";
 import { requestInterrupt, type Words as IrqWords } from "./irq_page.ts";
 import { LiveQueue } from "./live_queue.ts";
@@ -194,6 +202,11 @@ export class Service {
         await this.#queues[words[ARGUMENT]!]?.stop();
         this.#queues[words[ARGUMENT]!] = null;
         break;
+      case ENABLE:
+        this.#queues[words[ARGUMENT]!] = this.#openQueue(words[ARGUMENT]!);
+        Atomics.or(words, KICKED, 1 << words[ARGUMENT]!);
+        Atomics.add(words, DOORBELL, 1);
+        break;
       case WRITE_CONFIG:
         this.#device.writeConfig?.(
           words[ARGUMENT]!,
@@ -217,7 +230,7 @@ export class Service {
     const word = (at: number) => words[queueWord(index, at)]! >>> 0;
     if (word(QUEUE_READY) === 0) return null;
     const address = (at: number) => word(at) + word(at + 1) * 2 ** 32;
-    const ring = new SplitQueue(this.#ram, {
+    const ring = this.#openRing(index, {
       size: word(QUEUE_SIZE),
       desc: address(QUEUE_DESC),
       driver: address(QUEUE_DRIVER),
@@ -226,7 +239,7 @@ export class Service {
       indirect: this.#negotiated(VIRTIO_F_INDIRECT_DESC),
     });
     return new LiveQueue(ring, this.#device.queues[index]!, {
-      interrupt: () => this.#interruptVring(),
+      interrupt: () => this.#interruptVring(index),
       commandPending: () => Atomics.load(words, COMMAND_SEQ) !== this.#done,
       cutOff: () => this.#isCutOff(),
       again: () => {
@@ -236,6 +249,20 @@ export class Service {
       },
       fail: (error) => this.#fail(error),
     });
+  }
+
+  /** Devices see one interface, whatever the driver negotiated. */
+  #openRing(index: number, setup: QueueSetup): Virtqueue {
+    let ring: Virtqueue = this.#negotiated(VIRTIO_F_RING_PACKED)
+      ? new PackedQueue(this.#ram, setup)
+      : new SplitQueue(this.#ram, setup);
+    if (this.#negotiated(VIRTIO_F_IN_ORDER)) ring = new InOrderQueue(ring);
+    if (!this.#init.trace.includes("ring")) return ring;
+    return traceQueue(
+      ring,
+      index,
+      (event) => this.#post({ type: "trace", event }),
+    );
   }
 
   #negotiated(bit: number): boolean {
@@ -248,8 +275,12 @@ export class Service {
     requestInterrupt(this.#irq, this.#init.index);
   }
 
-  #interruptVring(): void {
-    Atomics.or(this.#words, INTERRUPT_STATUS, 1);
+  #interruptVring(queue: number): void {
+    if (this.#init.trace.includes("irq")) {
+      const event = { kind: "irq", operation: "interrupt", queue } as const;
+      this.#post({ type: "trace", event });
+    }
+    Atomics.or(this.#words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_VRING);
     requestInterrupt(this.#irq, this.#init.index);
   }
 

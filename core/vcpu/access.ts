@@ -19,6 +19,7 @@ import {
 import {
   INTERRUPT_STATUS,
   kickQueue,
+  NOTIFY_MASK,
   QUEUE_COUNT,
 } from "../virtio/device_page.ts";
 import type { VcpuRange } from "./messages.ts";
@@ -102,7 +103,7 @@ export class AccessRouter {
       return true;
     }
     if (offset === VIRTIO_MMIO_QUEUE_NOTIFY) {
-      const queue = this.low >>> 0;
+      const queue = (this.low & page[NOTIFY_MASK]!) >>> 0;
       // A queue that does not exist, or a device that is not there yet: the transport says what is wrong.
       if (queue >= page[QUEUE_COUNT]!) return false;
       kickQueue(page, queue);

@@ -50,8 +50,7 @@ class Cursor {
     while (done < goal) {
       const left = this.lengths[this.segment]! - this.within;
       if (left === 0) {
-        this.segment++;
-        this.within = 0;
+        this.#nextSegment();
         continue;
       }
       const piece = Math.min(left, goal - done);
@@ -86,22 +85,22 @@ class Cursor {
   skip(length: number): void {
     let left = Math.min(length, this.remaining);
     this.remaining -= left;
-    for (;;) {
-      const piece = this.lengths[this.segment]! - this.within;
-      if (left <= piece) break;
+    while (left > 0) {
+      const piece = Math.min(left, this.lengths[this.segment]! - this.within);
+      this.within += piece;
       left -= piece;
-      this.segment++;
-      this.within = 0;
+      if (left > 0) this.#nextSegment();
     }
-    this.within += left;
+  }
+
+  #nextSegment(): void {
+    this.segment++;
+    this.within = 0;
   }
 
   /** Where the next byte is in RAM; passes over it. For headers, byte by byte, so that nothing is allocated. */
   protected takeByte(): number {
-    while (this.within === this.lengths[this.segment]!) {
-      this.segment++;
-      this.within = 0;
-    }
+    while (this.within === this.lengths[this.segment]!) this.#nextSegment();
     this.remaining--;
     return this.offsets[this.segment]! + this.within++;
   }

@@ -15,7 +15,8 @@ export const ACK_RESULT = 9; // 0, or 1 when the device could not
 export const ARGUMENT = 10; // config write: offset, size, value
 export const QUEUE_COUNT = 13; // 0 until the declaration is accepted, CUT_OFF once main gave the device up
 export const DRIVER_FEATURES = 14; // two words
-const QUEUES = 16;
+export const NOTIFY_MASK = 16; // bits of QueueNotify that are the queue's number
+const QUEUES = 20;
 const WORDS_PER_QUEUE = 8;
 
 /** Words of one queue, relative to {@linkcode queueWord}. */
@@ -37,6 +38,7 @@ export const RESET = 2; // stop, forget the rings; nothing is written to guest R
 export const REVOKE = 3; // QueueReady=0 of one queue while live: as RESET for ARGUMENT's queue
 export const WRITE_CONFIG = 4;
 export const CLOSE = 5;
+export const ENABLE = 6; // QueueReady=1 of ARGUMENT's queue while live
 
 /** Value of QUEUE_COUNT: no kick gets through, and a worker that is only late ends. */
 export const CUT_OFF = -1;
@@ -44,7 +46,9 @@ export const CUT_OFF = -1;
 export type Words = Int32Array<SharedArrayBuffer>;
 
 export function createDevicePage(): SharedArrayBuffer {
-  return new SharedArrayBuffer(CONFIG_BYTE + MAX_CONFIG);
+  const page = new SharedArrayBuffer(CONFIG_BYTE + MAX_CONFIG);
+  wordsOf(page)[NOTIFY_MASK] = -1;
+  return page;
 }
 
 export function wordsOf(page: SharedArrayBuffer): Words {

@@ -1,19 +1,18 @@
 // Thread: main
-// The modern virtio-mmio transport (virtio-v1.3 §4.2): the register file, the status state machine, activation, reset.
+// The modern virtio-mmio register file, version 2 (virtio-v1.3 §4.2.2).
 //
 //   reset ─ACKNOWLEDGE─ DRIVER ─features─ FEATURES_OK ─queues─ DRIVER_OK ─ live
 //     ▲                                                                     │
 //     └──────────────── Status = 0 (withheld until the worker stopped) ◄────┘ DEVICE_NEEDS_RESET, FAILED
 //
-import type { Later, RegionOps } from "../bus/address_space.ts";
-import type { DeviceHost } from "../device/host.ts";
+import type { Later } from "../bus/address_space.ts";
 import {
-  DEVICE_NEEDS_RESET,
-  DRIVER_OK,
   FEATURES_OK,
   PADDOCK_VENDOR_ID,
+  VIRTIO_F_NOTIFICATION_DATA,
+  VIRTIO_F_RING_PACKED,
+  VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
-  VIRTIO_MMIO_CONFIG,
   VIRTIO_MMIO_CONFIG_GENERATION,
   VIRTIO_MMIO_DEVICE_FEATURES,
   VIRTIO_MMIO_DEVICE_FEATURES_SEL,
@@ -32,6 +31,7 @@ import {
   VIRTIO_MMIO_QUEUE_DRIVER_LOW,
   VIRTIO_MMIO_QUEUE_NOTIFY,
   VIRTIO_MMIO_QUEUE_READY,
+  VIRTIO_MMIO_QUEUE_RESET,
   VIRTIO_MMIO_QUEUE_SEL,
   VIRTIO_MMIO_QUEUE_SIZE,
   VIRTIO_MMIO_QUEUE_SIZE_MAX,
@@ -45,30 +45,19 @@ import {
   VIRTIO_MMIO_VERSION,
 } from "./constants.ts";
 import {
-  ACTIVATE,
-  CONFIG_GENERATION,
-  configOf,
   DRIVER_FEATURES,
+  ENABLE,
   INTERRUPT_STATUS,
-  KICKED,
-  kickQueue,
+  NOTIFY_MASK,
   QUEUE_DESC,
   QUEUE_DEVICE,
   QUEUE_DRIVER,
   QUEUE_READY,
   QUEUE_SIZE,
   queueWord,
-  RESET,
   REVOKE,
-  STATUS,
-  type Words,
-  wordsOf,
-  WRITE_CONFIG,
 } from "./device_page.ts";
-import { nextStatus } from "./status.ts";
-
-/** Says that the driver broke the specification: what it did, and the section that forbids it. */
-export type Violation = (section: string, message: string) => void;
+import { Transport } from "./transport.ts";
 
 /** Queue registers that hold an address, and the word of the device page that each fills. */
 const ADDRESS_WORD: Readonly<Record<number, number>> = {
@@ -80,85 +69,43 @@ const ADDRESS_WORD: Readonly<Record<number, number>> = {
   [VIRTIO_MMIO_QUEUE_DEVICE_HIGH]: QUEUE_DEVICE + 1,
 };
 
-// How often a torn configuration space is looked at again before the generation is given as it is.
-const GENERATION_SPINS = 10_000;
-
-export class MmioTransport implements RegionOps {
-  readonly sizes = { min: 1, max: 4 } as const;
-  readonly #host: DeviceHost;
-  readonly #words: Words;
-  readonly #config: Uint8Array<SharedArrayBuffer>;
-  readonly #violation: Violation;
+export class MmioTransport extends Transport {
   #deviceFeaturesSel = 0;
   #driverFeaturesSel = 0;
   #queueSel = 0;
-  #resetting: Promise<void> | null = null;
+  /** Queues that QueueReset took from the device; QueueReady gives them back while it is live (§2.6.1). */
+  readonly #resetQueues = new Set<number>();
 
-  constructor(host: DeviceHost, violation: Violation) {
-    this.#host = host;
-    this.#words = wordsOf(host.page);
-    this.#config = configOf(host.page);
-    this.#violation = violation;
+  protected override forget(): void {
+    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = 0;
+    this.#resetQueues.clear();
   }
 
-  /** Until the device has declared itself every answer waits. */
-  read(offset: number, size: number): Later<number> {
-    if (this.#host.declaration === null) {
-      return this.#host.declared.then(() => this.#read(offset, size));
-    }
-    return this.#read(offset, size);
-  }
-
-  /** Another vCPU's writes wait until a reset is done: what they set up would be swept away by it. */
-  write(offset: number, size: number, value: number): Later<void> {
-    const wait = this.#host.declaration === null
-      ? this.#host.declared
-      : this.#resetting;
-    if (wait === null) return this.#write(offset, size, value);
-    return wait.then(() => this.write(offset, size, value));
-  }
-
-  #read(offset: number, size: number): number {
-    if (offset >= VIRTIO_MMIO_CONFIG) {
-      return this.#readConfig(offset - VIRTIO_MMIO_CONFIG, size);
-    }
-    if (size !== 4 || offset % 4 !== 0) {
-      this.#violation(
-        "4.2.2.2",
-        `${size}-byte read at 0x${
-          offset.toString(16)
-        }; control registers take aligned 32-bit ones`,
-      );
-      return 0;
-    }
-    return this.#readRegister(offset);
-  }
-
-  #readRegister(offset: number): number {
-    const declaration = this.#host.declaration;
+  protected override readRegister(offset: number): number {
     switch (offset) {
       case VIRTIO_MMIO_MAGIC_VALUE:
         return VIRTIO_MMIO_MAGIC;
       case VIRTIO_MMIO_VERSION:
         return 2;
       case VIRTIO_MMIO_DEVICE_ID:
-        return declaration?.id ?? 0;
+        return this.declaration.id;
       case VIRTIO_MMIO_VENDOR_ID:
         return PADDOCK_VENDOR_ID;
       case VIRTIO_MMIO_DEVICE_FEATURES:
-        return this.#host.offered[this.#deviceFeaturesSel] ?? 0;
+        return this.host.offered[this.#deviceFeaturesSel] ?? 0;
       case VIRTIO_MMIO_QUEUE_SIZE_MAX:
-        return declaration?.queues[this.#queueSel]?.size ?? 0;
+        return this.declaration.queues[this.#queueSel]?.size ?? 0;
       case VIRTIO_MMIO_QUEUE_READY:
-        return this.#queueExists()
-          ? this.#words[queueWord(this.#queueSel, QUEUE_READY)]!
-          : 0;
+        return this.#queueExists() ? this.words[this.#word(QUEUE_READY)]! : 0;
+      case VIRTIO_MMIO_QUEUE_RESET:
+        // The write that resets is answered when the reset is done, so none is ever under way here.
+        return 0;
       case VIRTIO_MMIO_INTERRUPT_STATUS:
-        return Atomics.load(this.#words, INTERRUPT_STATUS);
+        return Atomics.load(this.words, INTERRUPT_STATUS);
       case VIRTIO_MMIO_STATUS:
-        return Atomics.load(this.#words, STATUS);
+        return this.status;
       case VIRTIO_MMIO_CONFIG_GENERATION:
-        return this.#generation();
+        return this.configGeneration;
       case VIRTIO_MMIO_SHM_LEN_LOW:
       case VIRTIO_MMIO_SHM_LEN_HIGH:
       case VIRTIO_MMIO_SHM_BASE_LOW:
@@ -166,33 +113,12 @@ export class MmioTransport implements RegionOps {
         // No shared memory region exists: length and base are all ones (§4.2.2).
         return 0xffff_ffff;
       default:
-        this.#violation(
-          "4.2.2.2",
-          `read of register 0x${
-            offset.toString(16)
-          }, which is write-only or not there`,
-        );
+        this.violation("4.2.2.2", "the register is write-only or not there");
         return 0;
     }
   }
 
-  #write(offset: number, size: number, value: number): Later<void> {
-    if (offset >= VIRTIO_MMIO_CONFIG) {
-      return this.#writeConfig(offset - VIRTIO_MMIO_CONFIG, size, value);
-    }
-    if (size !== 4 || offset % 4 !== 0) {
-      this.#violation(
-        "4.2.2.2",
-        `${size}-byte write at 0x${
-          offset.toString(16)
-        }; control registers take aligned 32-bit ones`,
-      );
-      return;
-    }
-    return this.#writeRegister(offset, value);
-  }
-
-  #writeRegister(offset: number, value: number): Later<void> {
+  protected override writeRegister(offset: number, value: number): Later<void> {
     switch (offset) {
       case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
         this.#deviceFeaturesSel = value;
@@ -208,18 +134,13 @@ export class MmioTransport implements RegionOps {
       case VIRTIO_MMIO_QUEUE_SIZE:
         return this.#writeQueueSize(value);
       case VIRTIO_MMIO_QUEUE_READY:
-        return this.#writeQueueReady(value);
+        return value & 1 ? this.#enableQueue() : this.#revokeQueue();
+      case VIRTIO_MMIO_QUEUE_RESET:
+        return this.#resetQueue(value);
       case VIRTIO_MMIO_QUEUE_NOTIFY:
-        return this.#notify(value);
+        return this.notify(value);
       case VIRTIO_MMIO_INTERRUPT_ACK:
-        if (value & ~3) {
-          this.#violation(
-            "4.2.2.2",
-            `InterruptACK with unknown bits 0x${value.toString(16)}`,
-          );
-        }
-        Atomics.and(this.#words, INTERRUPT_STATUS, ~value);
-        return;
+        return this.acknowledge(value);
       case VIRTIO_MMIO_STATUS:
         return this.#writeStatus(value);
       case VIRTIO_MMIO_SHM_SEL:
@@ -229,205 +150,134 @@ export class MmioTransport implements RegionOps {
     }
   }
 
-  #status(): number {
-    return Atomics.load(this.#words, STATUS);
+  #word(word: number): number {
+    return queueWord(this.#queueSel, word);
   }
 
   #queueExists(): boolean {
-    return this.#queueSel < (this.#host.declaration?.queues.length ?? 0);
+    return this.#queueSel < this.declaration.queues.length;
+  }
+
+  #negotiated(bit: number): boolean {
+    return ((this.words[DRIVER_FEATURES + (bit >>> 5)]! >>> (bit & 31)) & 1) ===
+      1;
   }
 
   #writeDriverFeatures(value: number): void {
-    if (this.#status() & FEATURES_OK) {
-      return this.#violation(
-        "3.1.1",
-        "DriverFeatures written after FEATURES_OK",
-      );
+    if (this.status & FEATURES_OK) {
+      return this.violation("3.1.1", "features are settled by FEATURES_OK");
     }
-    if (this.#driverFeaturesSel > 1) {
-      if (value !== 0) {
-        this.#violation(
-          "4.2.2.2",
-          `feature bits beyond 63 accepted, none are offered`,
-        );
-      }
-      return;
+    if (this.#driverFeaturesSel <= 1) {
+      this.words[DRIVER_FEATURES + this.#driverFeaturesSel] = value;
+    } else if (value !== 0) {
+      this.violation("2.2.1", "no feature bit beyond 63 is offered");
     }
-    this.#words[DRIVER_FEATURES + this.#driverFeaturesSel] = value;
   }
 
-  /** Queue registers may be written while the queue is not ready and the device not live (§4.2.2.2). */
-  #mayConfigure(register: string): boolean {
+  /** Queue registers may be written while the queue exists and is not ready (§4.2.2.2). */
+  #mayConfigure(): boolean {
     if (!this.#queueExists()) {
-      this.#violation(
-        "4.2.2.2",
-        `${register} written for queue ${this.#queueSel}, which does not exist`,
-      );
-    } else if (this.#words[queueWord(this.#queueSel, QUEUE_READY)] !== 0) {
-      this.#violation("4.2.2.2", `${register} written while QueueReady is 1`);
-    } else {
-      return true;
+      this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
+      return false;
     }
+    if (this.words[this.#word(QUEUE_READY)] === 0) return true;
+    this.violation("4.2.2.2", "QueueReady is 1; it must be 0 for this");
     return false;
   }
 
   #writeQueueSize(value: number): void {
-    if (!this.#mayConfigure("QueueSize")) return;
-    const max = this.#host.declaration?.queues[this.#queueSel]?.size ?? 0;
-    if (value < 1 || value > max || (value & (value - 1)) !== 0) {
-      return this.#violation(
-        "4.2.2.2",
-        `QueueSize ${value} is not a power of two up to ${max}`,
-      );
+    if (!this.#mayConfigure()) return;
+    const max = this.declaration.queues[this.#queueSel]?.size ?? 0;
+    const packed = this.#negotiated(VIRTIO_F_RING_PACKED);
+    const wrong = value < 1 || value > max ||
+      (!packed && (value & (value - 1)) !== 0);
+    if (!wrong) {
+      this.words[this.#word(QUEUE_SIZE)] = value;
+      return;
     }
-    this.#words[queueWord(this.#queueSel, QUEUE_SIZE)] = value;
+    const asked = packed ? "a number" : "a power of two";
+    this.violation("4.2.2.2", `the size must be ${asked} from 1 to ${max}`);
   }
 
   #writeAddress(offset: number, value: number): void {
     const word = ADDRESS_WORD[offset];
     if (word === undefined) {
-      return this.#violation(
+      return this.violation(
         "4.2.2.2",
-        `write of register 0x${
-          offset.toString(16)
-        }, which is read-only or not there`,
+        "the register is read-only or not there",
       );
     }
-    if (this.#mayConfigure("a queue address")) {
-      this.#words[queueWord(this.#queueSel, word)] = value;
-    }
+    if (this.#mayConfigure()) this.words[this.#word(word)] = value;
   }
 
-  #writeQueueReady(value: number): Later<void> {
+  #enableQueue(): Later<void> {
     if (!this.#queueExists()) {
-      return this.#violation(
-        "4.2.2.2",
-        `QueueReady written for queue ${this.#queueSel}, which does not exist`,
-      );
+      return this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
+    }
+    if (!(this.status & FEATURES_OK)) {
+      return this.violation("3.1.1", "queues come after FEATURES_OK");
+    }
+    if (this.words[this.#word(QUEUE_SIZE)] === 0) {
+      return this.violation("4.2.3.2", "QueueSize must be written first");
     }
     const queue = this.#queueSel;
-    const ready = queueWord(queue, QUEUE_READY);
-    if (value & 1) {
-      if (!(this.#status() & FEATURES_OK)) {
-        return this.#violation("3.1.1", "QueueReady set before FEATURES_OK");
-      }
-      if (this.#words[queueWord(queue, QUEUE_SIZE)] === 0) {
-        return this.#violation(
-          "4.2.3.2",
-          `QueueReady set for queue ${queue} before its QueueSize`,
-        );
-      }
-      if (this.#status() & DRIVER_OK) {
-        return this.#violation("3.1.1", "QueueReady set after DRIVER_OK");
-      }
-      this.#words[ready] = 1;
-      return;
+    if (this.isLive && !this.#resetQueues.delete(queue)) {
+      return this.violation("3.1.1", "queues come before DRIVER_OK");
     }
-    const wasReady = this.#words[ready] === 1;
-    this.#words[ready] = 0;
-    if (wasReady && this.#live()) {
-      return this.#host.command(REVOKE, queue).then(() => {});
-    }
+    this.words[this.#word(QUEUE_READY)] = 1;
+    if (this.isLive) return this.host.command(ENABLE, queue).then(() => {});
   }
 
-  /** Only what the vCPU worker would not take comes here: a queue that is not there. */
-  #notify(value: number): void {
-    if (value < (this.#host.declaration?.queues.length ?? 0)) {
-      return kickQueue(this.#words, value);
+  /** The answer waits until the device has let go of the queue, so that its memory may be used again (§4.2.2.1). */
+  #revokeQueue(): Later<void> {
+    if (!this.#queueExists()) {
+      return this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
     }
-    this.#violation(
-      "4.2.2.2",
-      `QueueNotify of queue ${value}, which does not exist`,
-    );
+    const ready = this.#word(QUEUE_READY);
+    const wasReady = this.words[ready] === 1;
+    this.words[ready] = 0;
+    if (!wasReady || !this.isLive) return;
+    return this.host.command(REVOKE, this.#queueSel).then(() => {});
   }
 
-  #live(): boolean {
-    return (this.#status() & DRIVER_OK) !== 0;
+  /** §2.6.1, §4.2.2.1 */
+  #resetQueue(value: number): Later<void> {
+    if (!this.#negotiated(VIRTIO_F_RING_RESET)) {
+      return this.violation("2.6.1", "VIRTIO_F_RING_RESET is not negotiated");
+    }
+    if (value !== 1) return this.violation("4.2.2.2", "only 1 may be written");
+    if (!this.#queueExists()) {
+      return this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
+    }
+    const queue = this.#queueSel;
+    const revoked = this.#revokeQueue();
+    this.words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
+    if (this.isLive) this.#resetQueues.add(queue);
+    return revoked;
   }
 
   #writeStatus(value: number): Later<void> {
-    if (value === 0) {
-      return this.#resetting = this.#reset().finally(() =>
-        this.#resetting = null
-      );
+    const asks = value & FEATURES_OK && !(this.status & FEATURES_OK);
+    const acceptable = asks ? this.#featuresAcceptable() : false;
+    if (acceptable && this.#negotiated(VIRTIO_F_NOTIFICATION_DATA)) {
+      // QueueNotify carries the queue in its low half, and where the driver is in the other (§4.2.3.3).
+      Atomics.store(this.words, NOTIFY_MASK, 0xffff);
     }
-    const old = this.#status();
-    const step = nextStatus(old, value, this.#featuresAcceptable());
-    if (step.violation !== null) {
-      this.#violation(step.violation.section, step.violation.message);
-    }
-    // The worker may set DEVICE_NEEDS_RESET meanwhile: only set bits are added.
-    Atomics.or(this.#words, STATUS, step.status);
-    if (step.status & DRIVER_OK && !(old & DRIVER_OK)) return this.#activate();
+    return this.writeStatus(value, acceptable);
   }
 
+  /** A valid subset of what is offered; the driver reads FEATURES_OK back to learn of it (§3.1.1). */
   #featuresAcceptable(): boolean {
-    const offered = this.#host.offered;
-    const extra = (i: number) =>
-      (this.#words[DRIVER_FEATURES + i]! & ~(offered[i] ?? 0)) >>> 0;
-    if (extra(0) !== 0 || extra(1) !== 0) {
-      this.#violation(
-        "2.2.1",
-        `features accepted that are not offered: 0x${extra(1).toString(16)}_${
-          extra(0).toString(16)
-        }`,
-      );
+    const [low, high] = this.extraFeatures;
+    if (low !== 0 || high !== 0) {
+      const bits = `0x${high.toString(16)}_${
+        low.toString(16).padStart(8, "0")
+      }`;
+      this.violation("2.2.1", `features ${bits} are not offered`);
       return false;
     }
-    return ((this.#words[DRIVER_FEATURES + 1]! >>> (VIRTIO_F_VERSION_1 - 32)) &
-      1) === 1;
-  }
-
-  async #activate(): Promise<void> {
-    await this.#host.command(ACTIVATE);
-  }
-
-  /** §2.4, §4.2.3.1. The answer to the write is withheld until the worker has let go of the rings. */
-  async #reset(): Promise<void> {
-    await this.#host.reset(this.#status() !== 0 ? RESET : null);
-    const words = this.#words;
-    Atomics.store(words, INTERRUPT_STATUS, 0);
-    Atomics.store(words, KICKED, 0);
-    words[DRIVER_FEATURES] = words[DRIVER_FEATURES + 1] = 0;
-    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = 0;
-    const queues = this.#host.declaration?.queues.length ?? 0;
-    for (let queue = 0; queue < queues; queue++) {
-      words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
-    }
-    Atomics.store(words, STATUS, this.#host.usable ? 0 : DEVICE_NEEDS_RESET);
-  }
-
-  #generation(): number {
-    for (let spin = 0; spin < GENERATION_SPINS; spin++) {
-      const generation = Atomics.load(this.#words, CONFIG_GENERATION);
-      if ((generation & 1) === 0) return generation >>> 1;
-    }
-    return Atomics.load(this.#words, CONFIG_GENERATION) >>> 1;
-  }
-
-  #readConfig(offset: number, size: number): number {
-    const length = this.#host.declaration?.config.length ?? 0;
-    if (offset + size > length || offset % size !== 0) {
-      this.#violation(
-        "2.5.1",
-        `${size}-byte read at ${offset} of configuration space, which has ${length} bytes`,
-      );
-    }
-    let value = 0;
-    for (let i = 0; i < size && offset + i < length; i++) {
-      value |= this.#config[offset + i]! << (8 * i);
-    }
-    return value >>> 0;
-  }
-
-  #writeConfig(offset: number, size: number, value: number): Later<void> {
-    const length = this.#host.declaration?.config.length ?? 0;
-    if (offset + size > length || offset % size !== 0) {
-      return this.#violation(
-        "2.5.1",
-        `${size}-byte write at ${offset} of configuration space, which has ${length} bytes`,
-      );
-    }
-    return this.#host.command(WRITE_CONFIG, offset, size, value).then(() => {});
+    if (this.#negotiated(VIRTIO_F_VERSION_1)) return true;
+    this.violation("6.1", "VIRTIO_F_VERSION_1 must be accepted");
+    return false;
   }
 }

@@ -21,6 +21,13 @@ const STEPS = [
   },
 ] as const;
 
+/** The legacy interface has no FEATURES_OK (§3.1.2). */
+const LEGACY_STEPS = [
+  STEPS[0],
+  STEPS[1],
+  { bit: DRIVER_OK, name: "DRIVER_OK", after: ACKNOWLEDGE | DRIVER },
+] as const;
+
 const KNOWN = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK | FAILED;
 
 export interface StatusStep {
@@ -32,7 +39,7 @@ export interface StatusStep {
 }
 
 /**
- * What a write of `value` (not 0) to Status does to `old`.
+ * What a write of `value` (not 0) to Status does to `old`; `featuresAcceptable` is null in the legacy interface.
  *
  * ```ts
  * nextStatus(0x01, 0x03, false).status; // ACKNOWLEDGE, then DRIVER: 0x03
@@ -42,7 +49,7 @@ export interface StatusStep {
 export function nextStatus(
   old: number,
   value: number,
-  featuresAcceptable: boolean,
+  featuresAcceptable: boolean | null,
 ): StatusStep {
   let status = old;
   let violation: StatusStep["violation"] = null;
@@ -54,7 +61,8 @@ export function nextStatus(
       `Status 0x${value.toString(16)} clears bits of 0x${old.toString(16)}`,
     );
   }
-  for (const { bit, name, after } of STEPS) {
+  const steps = featuresAcceptable === null ? LEGACY_STEPS : STEPS;
+  for (const { bit, name, after } of steps) {
     if (!(value & bit) || old & bit) continue;
     if ((status & after) !== after) {
       refuse(

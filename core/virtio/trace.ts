@@ -99,6 +99,19 @@ export function traceQueue(
   };
 }
 
+/** Whether what a worker posted is a trace of a ring or an interrupt: its code can post anything. */
+export function isQueueTrace(event: unknown): event is TraceEvent {
+  if (typeof event !== "object" || event === null) return false;
+  const { kind, operation, ...numbers } = event as Record<string, unknown>;
+  const known = kind === "ring"
+    ? operation === "pop" || operation === "used"
+    : kind === "irq" && operation === "interrupt";
+  const names = kind === "ring"
+    ? ["queue", "head", "readable", "writable"]
+    : ["queue"];
+  return known && names.every((name) => typeof numbers[name] === "number");
+}
+
 /** One line for people: "block0  write Status = 0x0b ACKNOWLEDGE|DRIVER|FEATURES_OK". */
 export function formatTrace(device: string, event: TraceEvent): string {
   const head = `${event.kind.padEnd(4)}  ${device.padEnd(10)}  `;

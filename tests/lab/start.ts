@@ -30,7 +30,13 @@ function whyNotHere(): { reason: string; hasKvm: boolean } | null {
 async function start(): Promise<number> {
   const obstacle = whyNotHere();
   const runHere = (manifest: string | undefined) =>
-    run({ command: "run", manifest, script: undefined, ...DEFAULTS });
+    run({
+      command: "run",
+      manifest,
+      script: undefined,
+      trace: [],
+      ...DEFAULTS,
+    });
   if (obstacle === null) return await runHere(undefined);
   printNote(`${obstacle.reason}: booting in the lab, a machine in software`);
   try {

@@ -1,4 +1,7 @@
 // A device with its real worker and register file, and this side plays the guest: no KVM, interrupts only counted.
+import type { RegionOps } from "../../core/bus/address_space.ts";
+import type { VirtioConfig } from "../../core/manifest/config.ts";
+import { LegacyTransport } from "../../core/virtio/legacy_transport.ts";
 import type { DeviceError } from "../../core/errors.ts";
 import { DeviceHost } from "../../core/device/host.ts";
 import { createIrqPage } from "../../core/device/irq_page.ts";
@@ -15,6 +18,15 @@ const NOTHING = {
   import: [],
 };
 
+/** What a manifest gives a device by default. */
+export const MODERN: VirtioConfig = {
+  transport: "modern",
+  ring: "split",
+  inOrder: false,
+  notificationData: false,
+  kick: "exit",
+};
+
 export interface FakeMachineOptions {
   /** URL of the device's module. */
   readonly module: string;
@@ -23,6 +35,8 @@ export interface FakeMachineOptions {
   readonly punchHole?: (offset: number, length: number) => boolean;
   readonly ram?: FakeRam;
   readonly budgetMs?: number;
+  /** How it speaks virtio, where not as by default. */
+  readonly virtio?: Partial<VirtioConfig>;
 }
 
 /** A module whose default export is the given JavaScript expression. */
@@ -56,7 +70,7 @@ export class FakeMachine implements AsyncDisposable {
   readonly ram: FakeRam;
   readonly bytes: Uint8Array;
   readonly host: DeviceHost;
-  readonly transport: MmioTransport;
+  readonly transport: RegionOps;
   readonly words: Int32Array<SharedArrayBuffer>;
   /** What the driver was blamed for, the device was, and what it logged. */
   readonly driverErrors: string[] = [];
@@ -76,6 +90,9 @@ export class FakeMachine implements AsyncDisposable {
       module: options.module,
       options: options.options ?? {},
       grants: { ...NOTHING, ...options.grants },
+      virtio: { ...MODERN, ...options.virtio },
+      trace: [],
+      onTrace: () => {},
       ram: this.ram,
       irqPage,
       punchHole: options.punchHole ?? (() => false),
@@ -87,7 +104,10 @@ export class FakeMachine implements AsyncDisposable {
       ...(options.budgetMs === undefined ? {} : { budgetMs: options.budgetMs }),
     });
     this.words = wordsOf(this.host.page);
-    this.transport = new MmioTransport(
+    const Registers = options.virtio?.transport === "legacy"
+      ? LegacyTransport
+      : MmioTransport;
+    this.transport = new Registers(
       this.host,
       (section, text) => this.driverErrors.push(`${section}: ${text}`),
     );

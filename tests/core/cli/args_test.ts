@@ -11,6 +11,7 @@ const RUN = {
   command: "run",
   manifest: undefined,
   script: undefined,
+  trace: [],
 } as const;
 
 const GOOD: readonly (readonly [string, CliArgs])[] = [
@@ -56,11 +57,11 @@ const BAD: readonly (readonly [string, string])[] = [
   ["chekc", 'Unknown command "chekc"; did you mean check?'],
   [
     "toast",
-    'Unknown command "toast"; the commands are run, init, check, doctor, schema',
+    'Unknown command "toast"; the commands are run, init, check, doctor, schema, explain',
   ],
   [
     "constructor",
-    'Unknown command "constructor"; the commands are run, init, check, doctor, schema',
+    'Unknown command "constructor"; the commands are run, init, check, doctor, schema, explain',
   ],
   ["--froce init", 'Unknown option "--froce"; did you mean --force?'],
   ["--no-colour", 'Unknown option "--no-colour"; did you mean --no-color?'],
@@ -106,6 +107,6 @@ Deno.test("parseCliArgs() refuses an empty name and one that would break the lin
   assertEquals(
     (assertThrows(() => parseCliArgs(["a\n\x1b[2J"]), UsageError) as UsageError)
       .message,
-    'Unknown command "a\\n\\u001b[2J"; the commands are run, init, check, doctor, schema',
+    'Unknown command "a\\n\\u001b[2J"; the commands are run, init, check, doctor, schema, explain',
   );
 });

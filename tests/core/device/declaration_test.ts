@@ -3,7 +3,12 @@ import {
   offeredFeatures,
   readDeclaration,
 } from "../../../core/device/declaration.ts";
-import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
+import type { VirtioConfig } from "../../../core/manifest/config.ts";
+import {
+  FakeMachine,
+  inlineModule,
+  MODERN,
+} from "../../support/fake_machine.ts";
 
 const good = {
   id: 4,
@@ -16,10 +21,16 @@ Deno.test("readDeclaration() copies what it accepts", () => {
   const read = readDeclaration({ ...good, more: 1 });
   assertEquals(read, good);
   assertEquals((read as typeof good).config === good.config, false);
-  assertEquals(offeredFeatures(read as typeof good), [
-    0x3080_0001,
-    0x8004_0001,
-  ]);
+  const offered = (virtio: Partial<VirtioConfig>) =>
+    offeredFeatures(read as typeof good, { ...MODERN, ...virtio });
+  assertEquals(offered({}), [0x3080_0001, 0x8004_0101]);
+  assertEquals(offered({ ring: "packed" }), [0x3080_0001, 0x8004_0105]);
+  assertEquals(
+    offered({ inOrder: true, notificationData: true }),
+    [0x3080_0001, 0x8004_0149],
+  );
+  // A legacy driver sees 32 bits, and may lay out its requests as it likes.
+  assertEquals(offered({ transport: "legacy" }), [0x3880_0001, 0x8004_0000]);
 });
 
 /** As objects without a way to become text, which a plugin can post. */

@@ -137,3 +137,14 @@ Deno.test("A revoked chain has nothing left to read or to write", () => {
   assertEquals(chain.writable.write(new Uint8Array(4)), 0);
   assertThrows(() => chain.readable.u8(), DriverError);
 });
+
+Deno.test("A chain without a writable part has nothing to skip, fill or write", () => {
+  const buffers = Array.from({ length: 8 }, () => ({ at: 0x8000, length: 1 }));
+  const { chain: { writable, capacity } } = chainOf(...buffers);
+  assertEquals(capacity, 0);
+  writable.skip(0);
+  writable.skip(5);
+  writable.u8(1);
+  assertEquals(writable.fill(1, 5), 0);
+  assertEquals(writable.views(), []);
+});

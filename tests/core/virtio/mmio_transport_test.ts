@@ -81,21 +81,23 @@ Deno.test("Features cannot change after FEATURES_OK, nor exist beyond 63", async
   await machine.negotiate(1);
   await machine.write(0x024, 0);
   await machine.write(0x020, 0x20);
-  assertStringIncludes(machine.driverErrors.join(), "after FEATURES_OK");
+  assertStringIncludes(machine.driverErrors.join(), "settled by FEATURES_OK");
   await serves(machine);
 });
 
-for (const size of [0, 3, 32, 0x8000_0000, 0xffff_ffff]) {
-  Deno.test(`QueueSize ${size} is refused, and the queue cannot be made ready`, async () => {
-    await using machine = await start();
+Deno.test("A QueueSize that is none is refused, and the queue cannot be made ready", async () => {
+  await using machine = await start();
+  for (const size of [0, 3, 32, 0x8000_0000, 0xffff_ffff]) {
+    await machine.reset();
     await machine.negotiate();
+    machine.driverErrors.length = 0;
     await machine.write(0x038, size);
     await machine.write(0x044, 1);
     assertEquals(await machine.read(0x044), 0);
     assertEquals(machine.driverErrors.length, 2);
-    await serves(machine);
-  });
-}
+  }
+  await serves(machine);
+});
 
 Deno.test("A queue's registers cannot change while it is ready", async () => {
   await using machine = await start();
@@ -216,6 +218,7 @@ Deno.test("Configuration writes reach the device, but for those past its end", a
   await machine.write(0x109, 0x7f, 1);
   await machine.write(0x108, 1, 4);
   await machine.write(0xffc, 1, 4);
+  await machine.until(() => machine.logged.length === 2);
   assertEquals(machine.logged, ["0,4,fedcba98", "9,1,7f"]);
   assertEquals(machine.driverErrors.length, 2);
 });
@@ -267,12 +270,13 @@ Deno.test("Every register, read and written with every width, leaves a device th
   }
 });
 
-for (const offset of [0x028, 0x03c, 0x040, 0x0c0, 0x074]) {
-  Deno.test(`Register 0x${offset.toString(16)} of other transports reads 0 and ignores writes`, async () => {
-    await using machine = await start();
+Deno.test("Registers of other transports read 0 and ignore writes", async () => {
+  await using machine = await start();
+  for (const offset of [0x028, 0x03c, 0x040, 0x074]) {
+    machine.driverErrors.length = 0;
     assertEquals(await machine.read(offset), 0);
     await machine.write(offset, 0xffff_ffff);
     assertEquals(machine.driverErrors.length, 2);
-    await serves(machine);
-  });
-}
+  }
+  await serves(machine);
+});
