@@ -63,7 +63,7 @@ const BAD: readonly (readonly [string, string])[] = [
     "constructor",
     'Unknown command "constructor"; the commands are run, init, check, doctor, schema, explain',
   ],
-  ["--froce init", 'Unknown option "--froce"; did you mean --force?'],
+  ["--forse init", 'Unknown option "--forse"; did you mean --force?'],
   ["--no-colour", 'Unknown option "--no-colour"; did you mean --no-color?'],
   ["--no-json", 'Unknown option "--no-json"; see paddock --help'],
   ["-x", 'Unknown option "-x"; see paddock --help'],
