@@ -24,6 +24,7 @@ import {
 import { type DeviceEvents, DeviceSet } from "./device/device_set.ts";
 import { HostDisk } from "./device/host_disk.ts";
 import { Interrupts } from "./device/interrupts.ts";
+import { KickPath } from "./device/kick_path.ts";
 import { HostError } from "./errors.ts";
 import { CAPABILITIES, KVM_CAP_MAX_VCPUS } from "./kvm/abi.ts";
 import { KvmSystem } from "./kvm/system.ts";
@@ -150,6 +151,10 @@ export async function startMachine(
   );
   const interrupts = new Interrupts(vm, config.devices.length);
   stack.defer(() => interrupts.close());
+  const kicks = config.devices.some(({ virtio }) => virtio.kick === "ioeventfd")
+    ? new KickPath(vm)
+    : null;
+  stack.defer(() => kicks?.close());
   const { shared } = memory;
   const devices = new DeviceSet(
     config.devices,
@@ -158,6 +163,8 @@ export async function startMachine(
     events,
     disks,
     trace,
+    ({ index, virtio }) =>
+      virtio.kick === "ioeventfd" ? kicks?.switchOf(index) : undefined,
   );
   stack.defer(() => devices.close());
 
@@ -205,6 +212,7 @@ export async function startMachine(
   }
   vm.createPit();
   interrupts.start();
+  kicks?.start(devices.hosts.map(({ page }) => page));
   devices.start();
   loop.run();
   return new Machine(devices, serial, words, vcpus, stack.move());

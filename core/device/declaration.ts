@@ -3,7 +3,6 @@
 import type { VirtioConfig } from "../manifest/config.ts";
 import { MAX_CONFIG, MAX_QUEUES } from "../virtio/device_page.ts";
 import {
-  MAX_QUEUE_SIZE,
   VIRTIO_F_ANY_LAYOUT,
   VIRTIO_F_EVENT_IDX,
   VIRTIO_F_IN_ORDER,
@@ -16,6 +15,8 @@ import {
 import type { Declaration } from "./messages.ts";
 
 const MAX_FEATURES = 64;
+/** Each head keeps its segments between requests, so that the largest queue bounds what a guest can pin: some 25 MB. */
+const MAX_DECLARED_SIZE = 1024;
 
 // Bits 24 to 40 and what is reserved behind them belong to rings and transport (virtio-v1.3 §2.2).
 const isDeviceFeature = (bit: unknown) =>
@@ -78,10 +79,10 @@ function queueProblem(queue: unknown): string | null {
   if (typeof name !== "string" || name.length > 100) {
     return "declares a queue whose name is not a string of up to 100 characters";
   }
-  if (!isInteger(size, 1, MAX_QUEUE_SIZE) || (size & (size - 1)) !== 0) {
+  if (!isInteger(size, 1, MAX_DECLARED_SIZE) || (size & (size - 1)) !== 0) {
     return `declares size ${
       shown(size)
-    } for queue ${name}; it is a power of two up to ${MAX_QUEUE_SIZE} (virtio-v1.3 §2.7)`;
+    } for queue ${name}; it is a power of two up to ${MAX_DECLARED_SIZE} (virtio-v1.3 §2.7)`;
   }
   return null;
 }

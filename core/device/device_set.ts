@@ -19,6 +19,7 @@ import {
 } from "../virtio/trace.ts";
 import { MmioTransport } from "../virtio/mmio_transport.ts";
 import { DeviceHost } from "./host.ts";
+import type { DeviceKicks } from "./kick_path.ts";
 import type { HostDisk } from "./host_disk.ts";
 import type { Interrupts } from "./interrupts.ts";
 
@@ -52,18 +53,25 @@ export class DeviceSet {
     events: DeviceEvents,
     disks: readonly (HostDisk | undefined)[],
     trace: readonly TraceKind[],
+    kicksOf: (config: DeviceConfig) => DeviceKicks | undefined,
   ) {
     this.#trace = trace;
     this.#disks = disks;
     this.#interrupts = interrupts;
     this.#events = events;
-    this.hosts = configs.map((config) => this.#createHost(config, ram));
+    this.hosts = configs.map((config) =>
+      this.#createHost(config, ram, kicksOf(config))
+    );
     this.regions = this.hosts.map((host, i) =>
       this.#createRegion(host, configs[i]!.virtio)
     );
   }
 
-  #createHost(config: DeviceConfig, ram: SharedRam): DeviceHost {
+  #createHost(
+    config: DeviceConfig,
+    ram: SharedRam,
+    kicks: DeviceKicks | undefined,
+  ): DeviceHost {
     const { name, index, module, options, permissions, virtio } = config;
     return new DeviceHost({
       name,
@@ -72,6 +80,7 @@ export class DeviceSet {
       options,
       grants: permissions,
       virtio,
+      ...(kicks === undefined ? {} : { kicks }),
       trace: this.#trace,
       onTrace: (event) => this.#events.onTrace(name, event),
       ram,

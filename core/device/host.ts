@@ -5,6 +5,7 @@ import type { SharedRam } from "../memory/guest_memory.ts";
 import type { DevicePort } from "../plugin.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
+import type { DeviceKicks } from "./kick_path.ts";
 import { workerPermissions } from "../sandbox/grants.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
 import {
@@ -44,6 +45,8 @@ export interface DeviceHostOptions {
   readonly options: Readonly<Record<string, unknown>>;
   readonly grants: PermissionSet;
   readonly virtio: VirtioConfig;
+  /** Where kicks come by ioeventfd: the switch, turned on at DRIVER_OK and off by the reset. */
+  readonly kicks?: DeviceKicks;
   /** What the queue worker traces: rings, interrupts. */
   readonly trace: readonly TraceKind[];
   readonly onTrace: (event: TraceEvent) => void;
@@ -101,6 +104,11 @@ export class DeviceHost {
     this.page = createDevicePage();
     this.#words = wordsOf(this.page);
     this.declared = this.#started.promise;
+  }
+
+  /** See {@linkcode DeviceHostOptions}. */
+  get kicks(): DeviceKicks | undefined {
+    return this.#options.kicks;
   }
 
   /** Whether the driver may use the device; if not, only a reset may bring it back. */

@@ -31,6 +31,14 @@ export const KvmIrqfd = struct({
   resamplefd: "u32",
   pad: [16, 1],
 });
+export const KvmIoeventfd = struct({
+  datamatch: "u64",
+  addr: "u64",
+  len: "u32",
+  fd: "i32",
+  flags: "u32",
+  pad: [36, 1],
+});
 export const KvmRegs = struct({
   rax: "u64",
   rbx: "u64",
@@ -161,6 +169,7 @@ export const KVM_SET_TSS_ADDR = io(0x47);
 export const KVM_SET_IDENTITY_MAP_ADDR = iow(0x48, 8);
 export const KVM_CREATE_IRQCHIP = io(0x60);
 export const KVM_IRQFD = iow(0x76, KvmIrqfd.SIZE);
+export const KVM_IOEVENTFD = iow(0x79, KvmIoeventfd.SIZE);
 export const KVM_CREATE_PIT2 = iow(0x77, KvmPitConfig.SIZE);
 export const KVM_RUN = io(0x80);
 export const KVM_GET_REGS = ior(0x81, KvmRegs.SIZE);
@@ -172,6 +181,8 @@ export const KVM_SET_MSRS = iow(0x89, KvmMsrs.SIZE);
 export const KVM_SET_SIGNAL_MASK = iow(0x8b, 4);
 export const KVM_SET_CPUID2 = iow(0x90, KvmCpuid2.SIZE);
 
+export const KVM_IOEVENTFD_FLAG_DATAMATCH = 1;
+export const KVM_IOEVENTFD_FLAG_DEASSIGN = 4;
 /** The speaker port reads as if it toggled, so that Linux need not emulate it (api.rst 4.71). */
 export const KVM_PIT_SPEAKER_DUMMY = 1;
 

@@ -87,6 +87,25 @@ const SYMBOLS = {
     parameters: ["u32", /* unsigned initval */ "i32" /* int flags */],
     result: "i32",
   },
+  epoll_create1: { parameters: ["i32" /* int flags */], result: "i32" },
+  epoll_ctl: {
+    parameters: [
+      "i32", /* int epfd */
+      "i32", /* int op */
+      "i32", /* int fd */
+      "buffer", /* struct epoll_event * */
+    ],
+    result: "i32",
+  },
+  epoll_wait: {
+    parameters: [
+      "i32", /* int epfd */
+      "buffer", /* struct epoll_event * */
+      "i32", /* int max */
+      "i32", /* int ms */
+    ],
+    result: "i32",
+  },
   gettid: { parameters: [], result: "i32" },
   getpid: { parameters: [], result: "i32" },
   tgkill: {
@@ -160,6 +179,10 @@ export const MADV_DONTDUMP = 16;
 export const MFD_CLOEXEC = 1;
 export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
+export const EPOLL_CLOEXEC = 0o2000000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLLIN = 1;
+export const EPOLLET = 2 ** 31;
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;

@@ -17,6 +17,7 @@ import {
   KICKED,
   kickQueue,
   NOTIFY_MASK,
+  QUEUE_READY,
   queueWord,
   RESET,
   STATUS,
@@ -155,8 +156,15 @@ export abstract class Transport implements RegionOps {
     // The worker may set DEVICE_NEEDS_RESET meanwhile: only set bits are added.
     Atomics.or(this.words, STATUS, step.status);
     if (step.status & DRIVER_OK && !(old & DRIVER_OK)) {
-      return this.host.command(ACTIVATE).then(() => {});
+      return this.#activate();
     }
+  }
+
+  async #activate(): Promise<void> {
+    if (!await this.host.command(ACTIVATE)) return;
+    const ready = this.declaration.queues.map((_queue, index) => index)
+      .filter((index) => this.words[queueWord(index, QUEUE_READY)] === 1);
+    this.host.kicks?.enable(ready);
   }
 
   /** Feature words that the driver accepted but that were not offered. */
@@ -168,6 +176,7 @@ export abstract class Transport implements RegionOps {
 
   /** §2.4, §4.2.3.1. The answer to the write is withheld until the worker has let go of the rings. */
   async #reset(): Promise<void> {
+    this.host.kicks?.disable();
     await this.host.reset(this.status !== 0 ? RESET : null);
     const { words } = this;
     Atomics.store(words, INTERRUPT_STATUS, 0);
