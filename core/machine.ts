@@ -37,6 +37,7 @@ import {
   VIRTIO_MMIO_BASE,
   VIRTIO_MMIO_STRIDE,
 } from "./memory/layout.ts";
+import { nextTask } from "./sys/next_task.ts";
 import { signalEventFd } from "./sys/fd.ts";
 import { VcpuHandle } from "./vcpu/handle.ts";
 import type { TraceKind } from "./virtio/trace.ts";
@@ -184,13 +185,16 @@ export async function startMachine(
   const entry = loadBoot(image, memory, machineTables(config));
   const vcpus = [vcpu0];
   stack.defer(() => stopVcpus(words, vcpus));
+  // `kvm` is closed when the later vCPUs start.
+  const { runSize } = kvm;
+  const cpuid = kvm.supportedCpuid().bytes;
   const init = (index: number, entry: EntryState | null): VcpuInit => ({
     index,
     entry,
     cpus: config.cpus,
     vcpuFd: vcpuFds[index]!.fd,
-    runSize: kvm.runSize,
-    cpuid: kvm.supportedCpuid().bytes,
+    runSize,
+    cpuid,
     vmPage,
     devicePages: devices.hosts.map(({ page }) => page),
     serialPage,
@@ -205,17 +209,41 @@ export async function startMachine(
       index === 0 ? events.onRunning : () => {},
     );
   run(vcpu0, 0, entry);
-  // The guest runs already; each thread that follows blocks main for some 10 ms.
-  for (let index = 1; index < config.cpus; index++) {
-    vcpus.push(new VcpuHandle());
-    run(vcpus[index]!, index, null);
-  }
-  vm.createPit();
-  interrupts.start();
-  kicks?.start(devices.hosts.map(({ page }) => page));
-  devices.start();
   loop.run();
+  const others = Array.from({ length: config.cpus - 1 }, (_, i) => () => {
+    vcpus.push(new VcpuHandle());
+    run(vcpus[i + 1]!, i + 1, null);
+  });
+  vm.createPit();
+  const threads = new ThreadStarter([
+    ...others,
+    () => interrupts.start(),
+    () => kicks?.start(devices.hosts.map(({ page }) => page)),
+    ...devices.hosts.map((host) => () => host.start()),
+  ]);
+  stack.defer(() => threads.stop());
   return new Machine(devices, serial, words, vcpus, stack.move());
+}
+
+/** Starts threads one a turn of the event loop: each blocks main for some 10 ms, and the guest runs already. */
+class ThreadStarter {
+  #stopped = false;
+
+  constructor(starts: readonly (() => void)[]) {
+    this.#run(starts);
+  }
+
+  async #run(starts: readonly (() => void)[]): Promise<void> {
+    for (const start of starts) {
+      await nextTask();
+      if (this.#stopped) return;
+      start();
+    }
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
 }
 
 async function stopVcpus(

@@ -2,7 +2,11 @@
 // A VM for whoever embeds it: start, streams, events, pause, stop. It never prints and never ends the process.
 import { ConsoleStream } from "./device/console_stream.ts";
 import type { DeviceError } from "./errors.ts";
-import type { BootSourceOptions } from "./image/boot_source.ts";
+import {
+  type BootSourceOptions,
+  closeBoot,
+  openBoot,
+} from "./image/boot_source.ts";
 import { log } from "./log.ts";
 import {
   type Machine,
@@ -109,7 +113,6 @@ export class Vm extends EventTarget implements AsyncDisposable {
     config: VmConfig,
     options: LaunchOptions & { readonly vcpu0: VcpuHandle },
   ): Promise<Vm> {
-    const { closeBoot, openBoot } = await import("./image/boot_source.ts");
     const image = await openBoot(config.boot, options);
     try {
       const vm = new Vm(config);

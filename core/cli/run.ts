@@ -1,6 +1,7 @@
 // Thread: main
 // `paddock run`: a VM with this terminal as its console.
 import { beforeFirstRecord } from "../log.ts";
+import { readManifestOrDefault } from "../manifest/source.ts";
 import { VcpuHandle } from "../vcpu/handle.ts";
 import { formatTrace } from "../virtio/trace.ts";
 import { type ExitReason, Vm, type VmEvents, type VmExit } from "../vm.ts";
@@ -63,7 +64,6 @@ async function start(
 ): Promise<Vm> {
   const vcpu0 = new VcpuHandle();
   try {
-    const { readManifestOrDefault } = await import("../manifest/source.ts");
     const config = readManifestOrDefault(args.manifest, args.script);
     return await Vm.launch(config, {
       vcpu0,
@@ -89,12 +89,17 @@ function connect(vm: Vm, terminal: Terminal): Promise<unknown> {
     ...(console === null ? [] : [console.readable]),
     ...(vm.config.serial ? [vm.serial.readable] : []),
   ];
-  return Promise.all(outputs.map(copyOut));
+  const stdout = Deno.stdout.writable.getWriter();
+  return Promise.all(outputs.map((output) => copyOut(output, stdout)));
 }
 
-async function copyOut(from: ReadableStream<Uint8Array>): Promise<void> {
+/** By a writer that the outputs share: a pipe would lock stdout against the second one. */
+async function copyOut(
+  from: ReadableStream<Uint8Array>,
+  to: WritableStreamDefaultWriter<Uint8Array>,
+): Promise<void> {
   try {
-    await from.pipeTo(Deno.stdout.writable, { preventClose: true });
+    for await (const bytes of from) await to.write(bytes);
   } catch {
     // Nobody reads stdout any more; the stream is cancelled, so that the guest does not stall.
   }

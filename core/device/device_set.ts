@@ -143,10 +143,6 @@ export class DeviceSet {
     this.#interrupts.signal(index);
   }
 
-  start(): void {
-    for (const host of this.hosts) host.start();
-  }
-
   /** In-flight requests are finished and files closed before the disks are let go. */
   async close(): Promise<void> {
     await Promise.all(this.hosts.map((host) => host.close()));

@@ -1,6 +1,6 @@
 // Thread: queue
 // How a queue worker waits for its doorbell: a look around first, then asleep; and now and then a turn for others.
-import { setImmediate } from "node:timers/promises";
+import { nextTask } from "../sys/next_task.ts";
 import { DOORBELL, WAITING, type Words } from "../virtio/device_page.ts";
 
 // A kick often follows the last one closely: look this often at the doorbell before sleeping, and less where it is in vain.
@@ -29,7 +29,7 @@ export class Doorbell {
       if (this.rings === seen) continue;
       this.#spins = MAX_SPINS;
       if (performance.now() - this.#slept < MAX_BUSY_MS) return;
-      await setImmediate();
+      await nextTask();
       this.#slept = performance.now();
       return;
     }

@@ -6,6 +6,7 @@ import type { DevicePort } from "../plugin.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
 import type { DeviceKicks } from "./kick_path.ts";
+import { nextTask } from "../sys/next_task.ts";
 import { workerPermissions } from "../sandbox/grants.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
 import {
@@ -331,8 +332,4 @@ serve(device);`;
     this.#worker.terminate();
     this.#worker = null;
   }
-}
-
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve));
 }

@@ -38,11 +38,17 @@ Deno.test("RamView.translate() finds what is in one stretch of RAM, to the byte"
   ) assertEquals(view.translate(gpa, length), offset, `${gpa} +${length}`);
 });
 
-Deno.test("GuestMemory is aligned to 2 MiB and seen through its memfd", () => {
+Deno.test("GuestMemory is aligned to 2 MiB, and a memfd where that has huge pages", () => {
   using memory = new GuestMemory(4 * MiB);
   assertEquals(memory.hostAddress % (2 * MiB), 0);
   assertEquals(memory.bytes.length, 4 * MiB);
   memory.write(0x1234, new Uint8Array([1, 2, 3]));
+  assertEquals(memory.slice(0x1234, 3), new Uint8Array([1, 2, 3]));
+  const modes = Deno.readTextFileSync(
+    "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+  );
+  assertEquals(memory.memfd === null, /\[(never|deny)\]/.test(modes));
+  if (memory.memfd === null) return;
   const file = Deno.openSync(`/proc/self/fd/${memory.memfd.fd}`);
   file.seekSync(0x1234, Deno.SeekMode.Start);
   const seen = new Uint8Array(3);
