@@ -2,31 +2,16 @@
 // The legacy virtio-mmio register file, version 1 (virtio-v1.3 §4.2.4): page numbers instead of addresses, no FEATURES_OK.
 import type { Later } from "../bus/address_space.ts";
 import {
-  PADDOCK_VENDOR_ID,
-  VIRTIO_MMIO_DEVICE_FEATURES,
-  VIRTIO_MMIO_DEVICE_FEATURES_SEL,
-  VIRTIO_MMIO_DEVICE_ID,
   VIRTIO_MMIO_DRIVER_FEATURES,
-  VIRTIO_MMIO_DRIVER_FEATURES_SEL,
   VIRTIO_MMIO_GUEST_PAGE_SIZE,
-  VIRTIO_MMIO_INTERRUPT_ACK,
-  VIRTIO_MMIO_INTERRUPT_STATUS,
-  VIRTIO_MMIO_MAGIC,
-  VIRTIO_MMIO_MAGIC_VALUE,
   VIRTIO_MMIO_QUEUE_ALIGN,
-  VIRTIO_MMIO_QUEUE_NOTIFY,
   VIRTIO_MMIO_QUEUE_PFN,
-  VIRTIO_MMIO_QUEUE_SEL,
   VIRTIO_MMIO_QUEUE_SIZE,
-  VIRTIO_MMIO_QUEUE_SIZE_MAX,
   VIRTIO_MMIO_STATUS,
-  VIRTIO_MMIO_VENDOR_ID,
-  VIRTIO_MMIO_VERSION,
 } from "./constants.ts";
 import {
   DRIVER_FEATURES,
   ENABLE,
-  INTERRUPT_STATUS,
   QUEUE_DESC,
   QUEUE_DEVICE,
   QUEUE_DRIVER,
@@ -41,15 +26,12 @@ const isPowerOfTwo = (value: number) =>
   value > 0 && (value & (value - 1)) === 0;
 
 export class LegacyTransport extends Transport {
-  #deviceFeaturesSel = 0;
-  #driverFeaturesSel = 0;
-  #queueSel = 0;
+  protected override readonly version = 1;
   #pageSize = 0;
   #align: number[] = [];
   #pfn: number[] = [];
 
   protected override forget(): void {
-    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = 0;
     // The page size stays: Linux writes it once, in front of the first reset.
     this.#align = [];
     this.#pfn = [];
@@ -57,25 +39,8 @@ export class LegacyTransport extends Transport {
 
   protected override readRegister(offset: number): number {
     switch (offset) {
-      case VIRTIO_MMIO_MAGIC_VALUE:
-        return VIRTIO_MMIO_MAGIC;
-      case VIRTIO_MMIO_VERSION:
-        return 1;
-      case VIRTIO_MMIO_DEVICE_ID:
-        return this.declaration.id;
-      case VIRTIO_MMIO_VENDOR_ID:
-        return PADDOCK_VENDOR_ID;
-      case VIRTIO_MMIO_DEVICE_FEATURES:
-        return this.host.offered[this.#deviceFeaturesSel] ?? 0;
-      case VIRTIO_MMIO_QUEUE_SIZE_MAX:
-        // 0 as well while the queue is in use, where the driver asks for a free one (§4.2.4).
-        return this.declaration.queues[this.#queueSel]?.size ?? 0;
       case VIRTIO_MMIO_QUEUE_PFN:
-        return this.#pfn[this.#queueSel] ?? 0;
-      case VIRTIO_MMIO_INTERRUPT_STATUS:
-        return Atomics.load(this.words, INTERRUPT_STATUS);
-      case VIRTIO_MMIO_STATUS:
-        return this.status;
+        return this.#pfn[this.queueSel] ?? 0;
       default:
         this.violation("4.2.4", "the register is write-only or not there");
         return 0;
@@ -84,29 +49,16 @@ export class LegacyTransport extends Transport {
 
   protected override writeRegister(offset: number, value: number): Later<void> {
     switch (offset) {
-      case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
-        this.#deviceFeaturesSel = value;
-        return;
-      case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
-        this.#driverFeaturesSel = value;
-        return;
       case VIRTIO_MMIO_DRIVER_FEATURES:
         return this.#writeDriverFeatures(value);
       case VIRTIO_MMIO_GUEST_PAGE_SIZE:
         return this.#writePageSize(value);
-      case VIRTIO_MMIO_QUEUE_SEL:
-        this.#queueSel = value;
-        return;
       case VIRTIO_MMIO_QUEUE_SIZE:
         return this.#writeQueueNum(value);
       case VIRTIO_MMIO_QUEUE_ALIGN:
         return this.#writeAlign(value);
       case VIRTIO_MMIO_QUEUE_PFN:
         return this.#writePfn(value);
-      case VIRTIO_MMIO_QUEUE_NOTIFY:
-        return this.notify(value);
-      case VIRTIO_MMIO_INTERRUPT_ACK:
-        return this.acknowledge(value);
       case VIRTIO_MMIO_STATUS:
         return this.writeStatus(value, null);
       default:
@@ -116,11 +68,11 @@ export class LegacyTransport extends Transport {
 
   /** There is no FEATURES_OK to refuse them by, so bits that are not offered are dropped. */
   #writeDriverFeatures(value: number): void {
-    if (this.#driverFeaturesSel > 1) {
+    if (this.driverFeaturesSel > 1) {
       if (value !== 0) this.violation("2.2.1", "no such bits are offered");
       return;
     }
-    const word = this.#driverFeaturesSel;
+    const word = this.driverFeaturesSel;
     const offered = this.host.offered[word] ?? 0;
     if (value & ~offered) {
       this.violation("2.2.1", "features that are not offered are dropped");
@@ -134,33 +86,33 @@ export class LegacyTransport extends Transport {
   }
 
   #queueExists(): boolean {
-    if (this.#queueSel < this.declaration.queues.length) return true;
-    this.violation("4.2.4", `there is no queue ${this.#queueSel}`);
+    if (this.queueSel < this.declaration.queues.length) return true;
+    this.violation("4.2.4", `there is no queue ${this.queueSel}`);
     return false;
   }
 
   #writeQueueNum(value: number): void {
     if (!this.#queueExists()) return;
-    const max = this.declaration.queues[this.#queueSel]?.size ?? 0;
+    const max = this.declaration.queues[this.queueSel]?.size ?? 0;
     if (!isPowerOfTwo(value) || value > max) {
       return this.violation(
         "4.2.4",
         `the size must be a power of two from 1 to ${max}`,
       );
     }
-    this.words[queueWord(this.#queueSel, QUEUE_SIZE)] = value;
+    this.words[queueWord(this.queueSel, QUEUE_SIZE)] = value;
   }
 
   #writeAlign(value: number): void {
     if (!this.#queueExists()) return;
-    if (isPowerOfTwo(value)) this.#align[this.#queueSel] = value;
+    if (isPowerOfTwo(value)) this.#align[this.queueSel] = value;
     else this.violation("4.2.4", "the alignment must be a power of two");
   }
 
   /** A page number puts the queue there and makes it ready; 0 takes it away (§4.2.4). */
   #writePfn(value: number): Later<void> {
     if (!this.#queueExists()) return;
-    const queue = this.#queueSel;
+    const queue = this.queueSel;
     if (value === 0) return this.#revoke(queue);
     const size = this.words[queueWord(queue, QUEUE_SIZE)]!;
     const align = this.#align[queue] ?? 0;

@@ -8,46 +8,31 @@
 import type { Later } from "../bus/address_space.ts";
 import {
   FEATURES_OK,
-  PADDOCK_VENDOR_ID,
   VIRTIO_F_NOTIFICATION_DATA,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
   VIRTIO_MMIO_CONFIG_GENERATION,
-  VIRTIO_MMIO_DEVICE_FEATURES,
-  VIRTIO_MMIO_DEVICE_FEATURES_SEL,
-  VIRTIO_MMIO_DEVICE_ID,
   VIRTIO_MMIO_DRIVER_FEATURES,
-  VIRTIO_MMIO_DRIVER_FEATURES_SEL,
-  VIRTIO_MMIO_INTERRUPT_ACK,
-  VIRTIO_MMIO_INTERRUPT_STATUS,
-  VIRTIO_MMIO_MAGIC,
-  VIRTIO_MMIO_MAGIC_VALUE,
   VIRTIO_MMIO_QUEUE_DESC_HIGH,
   VIRTIO_MMIO_QUEUE_DESC_LOW,
   VIRTIO_MMIO_QUEUE_DEVICE_HIGH,
   VIRTIO_MMIO_QUEUE_DEVICE_LOW,
   VIRTIO_MMIO_QUEUE_DRIVER_HIGH,
   VIRTIO_MMIO_QUEUE_DRIVER_LOW,
-  VIRTIO_MMIO_QUEUE_NOTIFY,
   VIRTIO_MMIO_QUEUE_READY,
   VIRTIO_MMIO_QUEUE_RESET,
-  VIRTIO_MMIO_QUEUE_SEL,
   VIRTIO_MMIO_QUEUE_SIZE,
-  VIRTIO_MMIO_QUEUE_SIZE_MAX,
   VIRTIO_MMIO_SHM_BASE_HIGH,
   VIRTIO_MMIO_SHM_BASE_LOW,
   VIRTIO_MMIO_SHM_LEN_HIGH,
   VIRTIO_MMIO_SHM_LEN_LOW,
   VIRTIO_MMIO_SHM_SEL,
   VIRTIO_MMIO_STATUS,
-  VIRTIO_MMIO_VENDOR_ID,
-  VIRTIO_MMIO_VERSION,
 } from "./constants.ts";
 import {
   DRIVER_FEATURES,
   ENABLE,
-  INTERRUPT_STATUS,
   NOTIFY_MASK,
   QUEUE_DESC,
   QUEUE_DEVICE,
@@ -70,40 +55,21 @@ const ADDRESS_WORD: Readonly<Record<number, number>> = {
 };
 
 export class MmioTransport extends Transport {
-  #deviceFeaturesSel = 0;
-  #driverFeaturesSel = 0;
-  #queueSel = 0;
+  protected override readonly version = 2;
   /** Queues that QueueReset took from the device; QueueReady gives them back while it is live (§2.6.1). */
   readonly #resetQueues = new Set<number>();
 
   protected override forget(): void {
-    this.#deviceFeaturesSel = this.#driverFeaturesSel = this.#queueSel = 0;
     this.#resetQueues.clear();
   }
 
   protected override readRegister(offset: number): number {
     switch (offset) {
-      case VIRTIO_MMIO_MAGIC_VALUE:
-        return VIRTIO_MMIO_MAGIC;
-      case VIRTIO_MMIO_VERSION:
-        return 2;
-      case VIRTIO_MMIO_DEVICE_ID:
-        return this.declaration.id;
-      case VIRTIO_MMIO_VENDOR_ID:
-        return PADDOCK_VENDOR_ID;
-      case VIRTIO_MMIO_DEVICE_FEATURES:
-        return this.host.offered[this.#deviceFeaturesSel] ?? 0;
-      case VIRTIO_MMIO_QUEUE_SIZE_MAX:
-        return this.declaration.queues[this.#queueSel]?.size ?? 0;
       case VIRTIO_MMIO_QUEUE_READY:
         return this.#queueExists() ? this.words[this.#word(QUEUE_READY)]! : 0;
       case VIRTIO_MMIO_QUEUE_RESET:
         // The write that resets is answered when the reset is done, so none is ever under way here.
         return 0;
-      case VIRTIO_MMIO_INTERRUPT_STATUS:
-        return Atomics.load(this.words, INTERRUPT_STATUS);
-      case VIRTIO_MMIO_STATUS:
-        return this.status;
       case VIRTIO_MMIO_CONFIG_GENERATION:
         return this.configGeneration;
       case VIRTIO_MMIO_SHM_LEN_LOW:
@@ -120,27 +86,14 @@ export class MmioTransport extends Transport {
 
   protected override writeRegister(offset: number, value: number): Later<void> {
     switch (offset) {
-      case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
-        this.#deviceFeaturesSel = value;
-        return;
-      case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
-        this.#driverFeaturesSel = value;
-        return;
       case VIRTIO_MMIO_DRIVER_FEATURES:
         return this.#writeDriverFeatures(value);
-      case VIRTIO_MMIO_QUEUE_SEL:
-        this.#queueSel = value;
-        return;
       case VIRTIO_MMIO_QUEUE_SIZE:
         return this.#writeQueueSize(value);
       case VIRTIO_MMIO_QUEUE_READY:
         return value & 1 ? this.#enableQueue() : this.#revokeQueue();
       case VIRTIO_MMIO_QUEUE_RESET:
         return this.#resetQueue(value);
-      case VIRTIO_MMIO_QUEUE_NOTIFY:
-        return this.notify(value);
-      case VIRTIO_MMIO_INTERRUPT_ACK:
-        return this.acknowledge(value);
       case VIRTIO_MMIO_STATUS:
         return this.#writeStatus(value);
       case VIRTIO_MMIO_SHM_SEL:
@@ -151,11 +104,11 @@ export class MmioTransport extends Transport {
   }
 
   #word(word: number): number {
-    return queueWord(this.#queueSel, word);
+    return queueWord(this.queueSel, word);
   }
 
   #queueExists(): boolean {
-    return this.#queueSel < this.declaration.queues.length;
+    return this.queueSel < this.declaration.queues.length;
   }
 
   #negotiated(bit: number): boolean {
@@ -167,8 +120,8 @@ export class MmioTransport extends Transport {
     if (this.status & FEATURES_OK) {
       return this.violation("3.1.1", "features are settled by FEATURES_OK");
     }
-    if (this.#driverFeaturesSel <= 1) {
-      this.words[DRIVER_FEATURES + this.#driverFeaturesSel] = value;
+    if (this.driverFeaturesSel <= 1) {
+      this.words[DRIVER_FEATURES + this.driverFeaturesSel] = value;
     } else if (value !== 0) {
       this.violation("2.2.1", "no feature bit beyond 63 is offered");
     }
@@ -177,7 +130,7 @@ export class MmioTransport extends Transport {
   /** Queue registers may be written while the queue exists and is not ready (§4.2.2.2). */
   #mayConfigure(): boolean {
     if (!this.#queueExists()) {
-      this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
+      this.violation("4.2.2.2", `there is no queue ${this.queueSel}`);
       return false;
     }
     if (this.words[this.#word(QUEUE_READY)] === 0) return true;
@@ -187,7 +140,7 @@ export class MmioTransport extends Transport {
 
   #writeQueueSize(value: number): void {
     if (!this.#mayConfigure()) return;
-    const max = this.declaration.queues[this.#queueSel]?.size ?? 0;
+    const max = this.declaration.queues[this.queueSel]?.size ?? 0;
     const packed = this.#negotiated(VIRTIO_F_RING_PACKED);
     const wrong = value < 1 || value > max ||
       (!packed && (value & (value - 1)) !== 0);
@@ -212,7 +165,7 @@ export class MmioTransport extends Transport {
 
   #enableQueue(): Later<void> {
     if (!this.#queueExists()) {
-      return this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
+      return this.violation("4.2.2.2", `there is no queue ${this.queueSel}`);
     }
     if (!(this.status & FEATURES_OK)) {
       return this.violation("3.1.1", "queues come after FEATURES_OK");
@@ -220,7 +173,7 @@ export class MmioTransport extends Transport {
     if (this.words[this.#word(QUEUE_SIZE)] === 0) {
       return this.violation("4.2.3.2", "QueueSize must be written first");
     }
-    const queue = this.#queueSel;
+    const queue = this.queueSel;
     if (this.isLive && !this.#resetQueues.delete(queue)) {
       return this.violation("3.1.1", "queues come before DRIVER_OK");
     }
@@ -231,13 +184,13 @@ export class MmioTransport extends Transport {
   /** The answer waits until the device has let go of the queue, so that its memory may be used again (§4.2.2.1). */
   #revokeQueue(): Later<void> {
     if (!this.#queueExists()) {
-      return this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
+      return this.violation("4.2.2.2", `there is no queue ${this.queueSel}`);
     }
     const ready = this.#word(QUEUE_READY);
     const wasReady = this.words[ready] === 1;
     this.words[ready] = 0;
     if (!wasReady || !this.isLive) return;
-    return this.host.command(REVOKE, this.#queueSel).then(() => {});
+    return this.host.command(REVOKE, this.queueSel).then(() => {});
   }
 
   /** §2.6.1, §4.2.2.1 */
@@ -247,9 +200,9 @@ export class MmioTransport extends Transport {
     }
     if (value !== 1) return this.violation("4.2.2.2", "only 1 may be written");
     if (!this.#queueExists()) {
-      return this.violation("4.2.2.2", `there is no queue ${this.#queueSel}`);
+      return this.violation("4.2.2.2", `there is no queue ${this.queueSel}`);
     }
-    const queue = this.#queueSel;
+    const queue = this.queueSel;
     const revoked = this.#revokeQueue();
     this.words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
     if (this.isLive) this.#resetQueues.add(queue);

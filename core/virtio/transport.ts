@@ -6,7 +6,22 @@ import type { Declaration } from "../device/messages.ts";
 import {
   DEVICE_NEEDS_RESET,
   DRIVER_OK,
+  PADDOCK_VENDOR_ID,
   VIRTIO_MMIO_CONFIG,
+  VIRTIO_MMIO_DEVICE_FEATURES,
+  VIRTIO_MMIO_DEVICE_FEATURES_SEL,
+  VIRTIO_MMIO_DEVICE_ID,
+  VIRTIO_MMIO_DRIVER_FEATURES_SEL,
+  VIRTIO_MMIO_INTERRUPT_ACK,
+  VIRTIO_MMIO_INTERRUPT_STATUS,
+  VIRTIO_MMIO_MAGIC,
+  VIRTIO_MMIO_MAGIC_VALUE,
+  VIRTIO_MMIO_QUEUE_NOTIFY,
+  VIRTIO_MMIO_QUEUE_SEL,
+  VIRTIO_MMIO_QUEUE_SIZE_MAX,
+  VIRTIO_MMIO_STATUS,
+  VIRTIO_MMIO_VENDOR_ID,
+  VIRTIO_MMIO_VERSION,
 } from "./constants.ts";
 import {
   ACTIVATE,
@@ -41,6 +56,9 @@ export abstract class Transport implements RegionOps {
   protected readonly words: Words;
   readonly #config: Uint8Array<SharedArrayBuffer>;
   readonly #report: Violation;
+  protected driverFeaturesSel = 0;
+  protected queueSel = 0;
+  #deviceFeaturesSel = 0;
   #resetting: Promise<void> | null = null;
   /** The access that is being served, for diagnosis. */
   #access = "";
@@ -52,10 +70,11 @@ export abstract class Transport implements RegionOps {
     this.#report = report;
   }
 
-  /** An aligned 32-bit read below the configuration space. */
+  /** Aligned 32-bit accesses below the configuration space, of registers that the layouts do not share. */
   protected abstract readRegister(offset: number): number;
   protected abstract writeRegister(offset: number, value: number): Later<void>;
-  /** Forgets what the driver selected. */
+  protected abstract readonly version: 1 | 2;
+  /** Forgets what the layout keeps of the driver. */
   protected abstract forget(): void;
 
   /** Until the device has declared itself every answer waits. */
@@ -80,8 +99,30 @@ export abstract class Transport implements RegionOps {
     if (offset >= VIRTIO_MMIO_CONFIG) {
       return this.#readConfig(offset - VIRTIO_MMIO_CONFIG, size);
     }
-    if (this.#isControlAccess(offset, size)) return this.readRegister(offset);
-    return 0;
+    return this.#isControlAccess(offset, size) ? this.#readControl(offset) : 0;
+  }
+
+  #readControl(offset: number): number {
+    switch (offset) {
+      case VIRTIO_MMIO_MAGIC_VALUE:
+        return VIRTIO_MMIO_MAGIC;
+      case VIRTIO_MMIO_VERSION:
+        return this.version;
+      case VIRTIO_MMIO_DEVICE_ID:
+        return this.declaration.id;
+      case VIRTIO_MMIO_VENDOR_ID:
+        return PADDOCK_VENDOR_ID;
+      case VIRTIO_MMIO_DEVICE_FEATURES:
+        return this.host.offered[this.#deviceFeaturesSel] ?? 0;
+      case VIRTIO_MMIO_QUEUE_SIZE_MAX:
+        return this.declaration.queues[this.queueSel]?.size ?? 0;
+      case VIRTIO_MMIO_INTERRUPT_STATUS:
+        return Atomics.load(this.words, INTERRUPT_STATUS);
+      case VIRTIO_MMIO_STATUS:
+        return this.status;
+      default:
+        return this.readRegister(offset);
+    }
   }
 
   #write(offset: number, size: number, value: number): Later<void> {
@@ -92,7 +133,27 @@ export abstract class Transport implements RegionOps {
       return this.#writeConfig(offset - VIRTIO_MMIO_CONFIG, size, value);
     }
     if (this.#isControlAccess(offset, size)) {
-      return this.writeRegister(offset, value);
+      return this.#writeControl(offset, value);
+    }
+  }
+
+  #writeControl(offset: number, value: number): Later<void> {
+    switch (offset) {
+      case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
+        this.#deviceFeaturesSel = value;
+        return;
+      case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
+        this.driverFeaturesSel = value;
+        return;
+      case VIRTIO_MMIO_QUEUE_SEL:
+        this.queueSel = value;
+        return;
+      case VIRTIO_MMIO_QUEUE_NOTIFY:
+        return this.#notify(value);
+      case VIRTIO_MMIO_INTERRUPT_ACK:
+        return this.#acknowledge(value);
+      default:
+        return this.writeRegister(offset, value);
     }
   }
 
@@ -123,7 +184,7 @@ export abstract class Transport implements RegionOps {
   }
 
   /** The vCPU worker serves this one itself unless the queue is not there, or accesses are traced. */
-  protected notify(value: number): void {
+  #notify(value: number): void {
     const queue = (value & this.words[NOTIFY_MASK]!) >>> 0;
     if (queue < this.declaration.queues.length) {
       return kickQueue(this.words, queue);
@@ -131,7 +192,7 @@ export abstract class Transport implements RegionOps {
     this.violation("4.2.2.2", `there is no queue ${queue}`);
   }
 
-  protected acknowledge(value: number): void {
+  #acknowledge(value: number): void {
     if (value & ~3) {
       this.violation("4.2.2.2", "only bits 0 and 1 are interrupt causes");
     }
@@ -185,6 +246,7 @@ export abstract class Transport implements RegionOps {
     words[DRIVER_FEATURES] = words[DRIVER_FEATURES + 1] = 0;
     const queues = this.declaration.queues.length;
     words.fill(0, queueWord(0, 0), queueWord(queues, 0));
+    this.#deviceFeaturesSel = this.driverFeaturesSel = this.queueSel = 0;
     this.forget();
     Atomics.store(words, STATUS, this.host.usable ? 0 : DEVICE_NEEDS_RESET);
   }
