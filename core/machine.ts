@@ -136,12 +136,14 @@ export async function startMachine(
   trace: readonly TraceKind[] = [],
 ): Promise<Machine> {
   await using stack = new AsyncDisposableStack();
-  const disks = config.devices.map(({ disk, index }) =>
-    disk && stack.use(new HostDisk(disk, `devices[${index}]`))
-  );
   using kvm = new KvmSystem();
   requireKvm(kvm, config.cpus);
   const memory = stack.use(new GuestMemory(config.memory));
+  const entry = loadBoot(image, memory, machineTables(config));
+  // Disks last of what a manifest may have wrong: a missing one is created.
+  const disks = config.devices.map(({ disk, index }) =>
+    disk && stack.use(new HostDisk(disk, `devices[${index}]`))
+  );
   const vm = stack.use(kvm.createVm());
   // The memory comes before the irqchip: 1 ms instead of 10.
   vm.setMemory(memory);
@@ -182,7 +184,6 @@ export async function startMachine(
   const loop = createLoop(config, words, devices, port, serial, events);
   stack.defer(() => loop.close());
 
-  const entry = loadBoot(image, memory, machineTables(config));
   const vcpus = [vcpu0];
   stack.defer(() => stopVcpus(words, vcpus));
   // `kvm` is closed when the later vCPUs start.
