@@ -18,7 +18,7 @@ const MAX_FEATURES = 64;
 /** Each head keeps its segments between requests, so that the largest queue bounds what a guest can pin: some 25 MB. */
 const MAX_DECLARED_SIZE = 1024;
 
-// Bits 24 to 40 and what is reserved behind them belong to rings and transport (virtio-v1.3 §2.2).
+// Bits 24 to 41 and what is reserved behind them belong to rings and transport (virtio-v1.3 §2.2).
 const isDeviceFeature = (bit: unknown) =>
   isInteger(bit, 0, 23) || isInteger(bit, 50, 63);
 

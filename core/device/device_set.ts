@@ -146,5 +146,8 @@ export class DeviceSet {
   /** In-flight requests are finished and files closed before the disks are let go. */
   async close(): Promise<void> {
     await Promise.all(this.hosts.map((host) => host.close()));
+    for (const { failed, index } of this.hosts) {
+      if (failed) this.#disks[index]?.keep();
+    }
   }
 }

@@ -6,6 +6,7 @@ import type { DevicePort } from "../plugin.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
 import type { DeviceKicks } from "./kick_path.ts";
+import { RateLimit } from "./rate_limit.ts";
 import { nextTask } from "../sys/next_task.ts";
 import { workerPermissions } from "../sandbox/grants.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
@@ -29,6 +30,10 @@ import { type Declaration, isFromWorker, type ToWorker } from "./messages.ts";
 const BUDGET_MS = 5000;
 /** What is logged of one message of a device. */
 const MAX_TEXT = 1000;
+
+/** Messages and lines of log that a device may post in a second; more would keep main from everything else. */
+const MAX_MESSAGES = 50_000;
+const MAX_LINES = 100;
 
 /** What the driver sees of a device that never declared itself: id 0, "no device" (virtio-v1.3 §4.2.2). */
 const NO_DEVICE: Declaration = {
@@ -96,6 +101,8 @@ export class DeviceHost {
   #starting = false;
   #closed = Promise.withResolvers<void>();
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #messages = new RateLimit(MAX_MESSAGES);
+  readonly #lines = new RateLimit(MAX_LINES);
 
   constructor(options: DeviceHostOptions) {
     this.#options = options;
@@ -176,6 +183,9 @@ serve(device);`;
   }
 
   #receive(message: unknown): void {
+    if (!this.#messages.take()) {
+      return this.#cutOff(`posted over ${MAX_MESSAGES} messages in a second`);
+    }
     if (!isFromWorker(message)) {
       return this.#cutOff("posted a message that is not one of the harness");
     }
@@ -194,6 +204,7 @@ serve(device);`;
       case "trace":
         return this.#options.onTrace(message.event);
       case "log":
+        if (!this.#lines.take()) return;
         return this.#options.onLog(message.message.slice(0, MAX_TEXT));
       case "punch-hole": {
         const { id, offset, length } = message;
@@ -236,7 +247,7 @@ serve(device);`;
   #report(problem: string): void {
     const line = problem.replace(/\s+/g, " ").slice(0, MAX_TEXT);
     const error = new DeviceError(this.name, line);
-    this.#options.onFault(error);
+    if (this.#lines.take()) this.#options.onFault(error);
   }
 
   /** The worker's thread is gone. One that never declared itself would not do so the next time either. */

@@ -22,6 +22,7 @@ import {
 export class HostDisk implements Disposable {
   readonly #fd: Fd;
   readonly #config: DiskConfig;
+  #kept = false;
 
   /** Opens and locks the image; `device` is its field, as in "devices[1]". Throws a ManifestError. */
   constructor(config: DiskConfig, device: string) {
@@ -52,8 +53,13 @@ export class HostDisk implements Disposable {
     return libc.fallocate(this.#fd.fd, mode, at, size) === 0;
   }
 
+  /** Keeps image and lock to the end of the process: a thread that was cut off may still write to it. */
+  keep(): void {
+    this.#kept = true;
+  }
+
   close(): void {
-    this.#fd.close();
+    if (!this.#kept) this.#fd.close();
   }
 
   [Symbol.dispose](): void {

@@ -1,0 +1,25 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { RateLimit } from "../../../core/device/rate_limit.ts";
+import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
+
+Deno.test("RateLimit gives so many a second, and then again", async () => {
+  const limit = new RateLimit(3);
+  const taken = () => [1, 2, 3, 4, 5].map(() => limit.take());
+  assertEquals(taken(), [true, true, true, false, false]);
+  await new Promise((resolve) => setTimeout(resolve, 1050));
+  assertEquals(limit.take(), true);
+});
+
+Deno.test("A device that floods main with messages is cut off, and its log is short", async () => {
+  const module = inlineModule(`export default ({ log }) => ({
+    id: 4,
+    queues: [],
+    activate() { for (let i = 0; i < 250000; i++) log("again"); },
+  })`);
+  await using machine = await FakeMachine.start({ module });
+  await machine.negotiate();
+  await machine.driverOk();
+  await machine.until(() => machine.host.failed, undefined, 8000);
+  assertEquals(machine.logged.length <= 600, true);
+  assertStringIncludes(machine.faults.join(), "messages in a second");
+});
