@@ -11,7 +11,7 @@ Deno.test("RateLimit gives so many a second, and then again", async () => {
 });
 
 Deno.test("A device that floods main with messages is cut off, and its log is short", async () => {
-  const module = inlineModule(`export default ({ log }) => ({
+  const module = inlineModule(`({ log }) => ({
     id: 4,
     queues: [],
     activate() { for (let i = 0; i < 250000; i++) log("again"); },
