@@ -198,6 +198,7 @@ serve(device);`;
           message.message.slice(0, MAX_TEXT),
         );
       case "failed":
+        if (!this.#lines.take()) return;
         return this.#report(message.message);
       case "port":
         return this.#deliver(message.data);
@@ -247,7 +248,7 @@ serve(device);`;
   #report(problem: string): void {
     const line = problem.replace(/\s+/g, " ").slice(0, MAX_TEXT);
     const error = new DeviceError(this.name, line);
-    if (this.#lines.take()) this.#options.onFault(error);
+    this.#options.onFault(error);
   }
 
   /** The worker's thread is gone. One that never declared itself would not do so the next time either. */
