@@ -28,6 +28,11 @@ export interface QueueDeclaration {
    * Throwing a DriverError blames the driver; anything else, this device. Either puts it into DEVICE_NEEDS_RESET.
    */
   handle?(chain: DescriptorChain): number | Promise<number>;
+  /**
+   * Answers a chain with an error, for a device whose `handle` has failed: the chain it failed at, and all that come
+   * until the driver resets the device. Without it they stay unanswered, and the driver may wait for them for ever.
+   */
+  refuse?(chain: DescriptorChain): number;
   /** The driver may have added chains, or has just set DRIVER_OK. */
   available?(queue: PulledQueue): void;
 }

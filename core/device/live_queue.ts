@@ -13,7 +13,10 @@ export interface LiveQueueWiring {
   cutOff(): boolean;
   /** Have `serve` called again soon. */
   again(): void;
+  /** The queue stops: the driver broke it, or the device cannot go on. */
   fail(error: unknown): void;
+  /** The device failed, but goes on to answer with errors. */
+  fault(error: unknown): void;
 }
 
 /** A queue between DRIVER_OK and the reset. */
@@ -25,6 +28,7 @@ export class LiveQueue implements PulledQueue {
   /** Chains that the device pulled and has not given back. */
   readonly #pulled = new Set<DescriptorChain>();
   #stopped = false;
+  #refusing = false;
 
   constructor(
     ring: Virtqueue,
@@ -56,12 +60,33 @@ export class LiveQueue implements PulledQueue {
         this.#ring.disableNotifications();
         continue;
       }
-      const written = handle.call(this.#declaration, chain);
+      const written = this.#handle(chain);
       if (typeof written === "number") this.#complete(chain, written);
       else this.#later(chain, written);
     }
     this.flush();
     this.#wiring.again();
+  }
+
+  #handle(chain: DescriptorChain): number | Promise<number> {
+    try {
+      if (!this.#refusing) return this.#declaration.handle!(chain);
+    } catch (error) {
+      this.#refuseFrom(error);
+    }
+    return this.#refuse(chain);
+  }
+
+  /** From now on every chain is answered with an error, if the device can do that. */
+  #refuseFrom(error: unknown): void {
+    if (this.#declaration.refuse === undefined) throw error;
+    this.#refusing = true;
+    this.#wiring.fault(error);
+  }
+
+  #refuse(chain: DescriptorChain): number {
+    chain.rewind();
+    return this.#declaration.refuse!(chain);
   }
 
   #complete(chain: DescriptorChain, written: number): void {
@@ -80,7 +105,11 @@ export class LiveQueue implements PulledQueue {
   }
 
   #later(chain: DescriptorChain, written: Promise<number>): void {
-    const done = written.then((count) => {
+    const done = written.catch((error) => {
+      if (this.#stopped) return 0;
+      this.#refuseFrom(error);
+      return this.#refuse(chain);
+    }).then((count) => {
       this.#complete(chain, count);
       this.flush();
     }).catch((error) => {
@@ -106,8 +135,8 @@ export class LiveQueue implements PulledQueue {
   }
 
   addUsed(chain: DescriptorChain, written: number): void {
-    // After a reset the chain is no one's: the device may not have heard of it yet.
-    if (this.#stopped) return;
+    // After a reset of the queue its chains are no one's: the device may not have heard of it yet.
+    if (this.#stopped || chain.revoked) return;
     if (!this.#pulled.delete(chain)) {
       throw new RangeError(
         `chain ${chain.head} is given back twice, or to a queue that it is not from`,

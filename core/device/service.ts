@@ -248,6 +248,7 @@ export class Service {
         Atomics.notify(words, DOORBELL);
       },
       fail: (error) => this.#fail(error),
+      fault: (error) => this.#fault(error),
     });
   }
 
@@ -284,12 +285,14 @@ export class Service {
     requestInterrupt(this.#irq, this.#init.index);
   }
 
-  /**
-   * Stops serving; the driver's reset starts it again. DEVICE_NEEDS_RESET is set here and not by main, whom the
-   * message may reach after that reset.
-   */
+  /** Stops serving; the driver's reset starts it again. */
   #fail(error: unknown): void {
     this.#active = false;
+    this.#fault(error);
+  }
+
+  /** DEVICE_NEEDS_RESET is set here and not by main, whom the message may reach after the driver's reset. */
+  #fault(error: unknown): void {
     const before = Atomics.or(this.#words, STATUS, DEVICE_NEEDS_RESET);
     if (before & DRIVER_OK) this.#interruptConfig();
     if (error instanceof DriverError) {

@@ -193,6 +193,8 @@ export class DescriptorChain {
   slots = 1;
   /** @ignore For the queue: taken by the device. */
   inFlight = false;
+  /** @ignore For the queue: taken back from the device, which may not have heard of it. */
+  revoked = false;
   #offsets = new Float64Array(FIRST_SEGMENTS);
   #lengths = new Uint32Array(FIRST_SEGMENTS);
   #count = 0;
@@ -258,7 +260,13 @@ export class DescriptorChain {
 
   /** @ignore For the queue: the driver has its buffers back, so nothing is left for a device that held on to this. */
   revoke(): void {
+    this.revoked = true;
     this.begin();
+    this.finish();
+  }
+
+  /** Starts both cursors over. */
+  rewind(): void {
     this.finish();
   }
 

@@ -9,12 +9,16 @@ interface BlockOptions {
   readonly serial: string;
 }
 
-export default defineDevice<BlockOptions>(({ options, punchHole }) => {
+export default defineDevice<BlockOptions>((context) => {
+  const { options, punchHole } = context;
   const writable = !options.readOnly;
   const disk = new DiskFile(options.path, writable);
   const id = new Uint8Array(blk.ID_LENGTH);
   new TextEncoder().encodeInto(options.serial, id);
   const header: blk.RequestHeader = { type: 0, offset: 0 };
+  /** A driver without FLUSH counts on it that what was written is on the disk when it is told so (§5.2.6.2). */
+  const commit = () =>
+    context.negotiated(blk.VIRTIO_BLK_F_FLUSH) || disk.flush();
 
   /** Carries a request out and returns its status; `data` is the room for data that the chain has. */
   function execute(
@@ -33,7 +37,7 @@ export default defineDevice<BlockOptions>(({ options, punchHole }) => {
         if (!writable || !blk.isOnDisk(offset, length, disk.size)) {
           return blk.VIRTIO_BLK_S_IOERR;
         }
-        return status(disk.write(readable, offset, length));
+        return status(disk.write(readable, offset, length) && commit());
       }
       case blk.VIRTIO_BLK_T_FLUSH:
         return status(!writable || disk.flush());
@@ -63,7 +67,7 @@ export default defineDevice<BlockOptions>(({ options, punchHole }) => {
         return blk.VIRTIO_BLK_S_IOERR;
       }
     }
-    return blk.VIRTIO_BLK_S_OK;
+    return status(commit());
   }
 
   return {
@@ -89,6 +93,8 @@ export default defineDevice<BlockOptions>(({ options, punchHole }) => {
         if (typeof result === "number") return finish(chain, result);
         return result.then((status) => finish(chain, status));
       },
+      refuse: (chain) =>
+        chain.capacity === 0 ? 0 : finish(chain, blk.VIRTIO_BLK_S_IOERR),
     }],
     close: () => disk.close(),
   };
