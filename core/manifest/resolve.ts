@@ -64,7 +64,7 @@ function resolveDevice(
   };
 }
 
-/** A legacy driver knows none of what came with version 1.0 (virtio-v1.3 §6.4). */
+/** A legacy driver knows none of what came with version 1.0 (virtio-v1.3 §6.3). */
 function resolveVirtio(virtio: Device["virtio"], field: string): VirtioConfig {
   const config: VirtioConfig = {
     transport: "modern",

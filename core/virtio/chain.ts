@@ -9,7 +9,6 @@ class Cursor {
   protected offsets: Float64Array;
   protected lengths: Uint32Array;
   protected segment = 0;
-  protected end = 0;
   protected within = 0;
   /** Bytes that are left. */
   remaining = 0;
@@ -20,18 +19,15 @@ class Cursor {
     this.lengths = lengths;
   }
 
-  /** @ignore For the queue: starts over on segments [from, to). */
-  reset(
-    offsets: Float64Array,
-    lengths: Uint32Array,
-    from: number,
-    to: number,
-    bytes: number,
-  ): void {
+  /** @ignore For the chain: its segments are in longer arrays from now on. */
+  moveTo(offsets: Float64Array, lengths: Uint32Array): void {
     this.offsets = offsets;
     this.lengths = lengths;
-    this.segment = from;
-    this.end = to;
+  }
+
+  /** @ignore For the queue: starts over on `bytes` bytes from a segment on. */
+  reset(segment: number, bytes: number): void {
+    this.segment = segment;
     this.within = 0;
     this.remaining = bytes;
   }
@@ -217,45 +213,42 @@ export class DescriptorChain {
         0;
   }
 
-  /** @ignore For the queue: adds a checked buffer. Throws a DriverError for what the specification forbids. */
+  /**
+   * @ignore For the queue: adds a checked buffer. Throws a DriverError for what the specification forbids.
+   * Small, so that V8 inlines it everywhere and makes no heap number of the offset.
+   */
   add(offset: number, length: number, isWritable: boolean): void {
-    if (!isWritable && this.#count > this.#readableCount) {
-      throw new DriverError(
-        "2.7.4.2",
-        "Driver: readable descriptor after a writable one",
-      );
-    }
+    const at = this.#take(length, isWritable);
+    this.#offsets[at] = offset;
+  }
+
+  /** A segment's place. */
+  #take(length: number, isWritable: boolean): number {
     if (this.#readableBytes + this.#writableBytes + length > 0xffff_ffff) {
       throw new DriverError("2.7.5", "Driver: chain is longer than 2^32 bytes");
     }
-    if (this.#count === this.#offsets.length) this.#grow();
-    this.#offsets[this.#count] = offset;
-    this.#lengths[this.#count] = length;
-    this.#count++;
+    const at = this.#count++;
+    if (at === this.#lengths.length) this.#grow();
+    this.#lengths[at] = length;
     if (isWritable) {
       this.#writableBytes += length;
     } else {
+      if (at > this.#readableCount) {
+        throw new DriverError(
+          "2.7.4.2",
+          "Driver: readable descriptor after a writable one",
+        );
+      }
       this.#readableCount++;
       this.#readableBytes += length;
     }
+    return at;
   }
 
   /** @ignore For the queue. */
   finish(): void {
-    this.readable.reset(
-      this.#offsets,
-      this.#lengths,
-      0,
-      this.#readableCount,
-      this.#readableBytes,
-    );
-    this.writable.reset(
-      this.#offsets,
-      this.#lengths,
-      this.#readableCount,
-      this.#count,
-      this.#writableBytes,
-    );
+    this.readable.reset(0, this.#readableBytes);
+    this.writable.reset(this.#readableCount, this.#writableBytes);
   }
 
   /** @ignore For the queue: the driver has its buffers back, so nothing is left for a device that held on to this. */
@@ -277,5 +270,7 @@ export class DescriptorChain {
     lengths.set(this.#lengths);
     this.#offsets = offsets;
     this.#lengths = lengths;
+    this.readable.moveTo(offsets, lengths);
+    this.writable.moveTo(offsets, lengths);
   }
 }

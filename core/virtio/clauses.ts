@@ -87,16 +87,15 @@ export const CLAUSES: readonly Clause[] = [
       "avail idx grows by the number of chains that were added, so it is never ahead of the device by more than the queue size.",
   },
   {
-    section: "2.8.5",
-    title: "Packed Virtqueues: Descriptors",
+    section: "2.8.4",
+    title: "Packed Virtqueues: Element Address and Length",
     asks: "Each descriptor's buffer is in guest RAM.",
   },
   {
     section: "2.8.7",
-    title: "Packed Virtqueues: Indirect Descriptors",
+    title: "Packed Virtqueues: Indirect Flag: Scatter-Gather Support",
     asks:
-      "INDIRECT is used only when negotiated, for a list of one descriptor, never inside a table; " +
-      "the table's length is a multiple of 16 and has no more entries than the queue.",
+      "The indirect table is in guest RAM, and its length is a multiple of 16.",
   },
   {
     section: "2.8.10.1",
@@ -105,10 +104,22 @@ export const CLAUSES: readonly Clause[] = [
       "The queue size is 1 to 32768; the descriptor ring is aligned to 16, the event areas to 4.",
   },
   {
-    section: "2.8.13",
-    title: "Packed Virtqueues: Supplying Buffers to The Device",
+    section: "2.8.17",
+    title: "Packed Virtqueues: Driver Requirements: Scatter-Gather Support",
+    asks: "A list of descriptors has no more of them than the queue.",
+  },
+  {
+    section: "2.8.19",
+    title: "Packed Virtqueues: Driver Requirements: Indirect Descriptors",
     asks:
-      "A list of descriptors ends within the queue; its buffer id is below the queue size and not in use.",
+      "INDIRECT is used only when negotiated, and for a list of one descriptor; " +
+      "the table has no more entries than the queue.",
+  },
+  {
+    section: "2.8.21.1",
+    title: "Placing Available Buffers Into The Descriptor Ring",
+    asks:
+      "A list of descriptors has a buffer id below the queue size that is not in use.",
   },
   {
     section: "3.1.1",

@@ -1,5 +1,5 @@
 // Thread: queue
-// VIRTIO_F_IN_ORDER (virtio-v1.3 §2.7.9, §2.8.20): chains go back in the order in which they came, whatever the device does.
+// VIRTIO_F_IN_ORDER (virtio-v1.3 §2.7.9, §2.8.8): chains go back in the order in which they came, whatever the device does.
 import type { DescriptorChain } from "./chain.ts";
 import type { Virtqueue } from "./virtqueue.ts";
 
@@ -9,12 +9,12 @@ const NOT_USED = -1;
 export class InOrderQueue implements Virtqueue {
   readonly #ring: Virtqueue;
   readonly #order: DescriptorChain[] = [];
-  /** Bytes written, by head. */
-  readonly #written: Int32Array;
+  /** Bytes written, by head; up to 2^32 - 1. */
+  readonly #written: Float64Array;
 
   constructor(ring: Virtqueue) {
     this.#ring = ring;
-    this.#written = new Int32Array(ring.size).fill(NOT_USED);
+    this.#written = new Float64Array(ring.size).fill(NOT_USED);
   }
 
   get size(): number {

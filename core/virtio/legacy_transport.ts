@@ -91,8 +91,16 @@ export class LegacyTransport extends Transport {
     return false;
   }
 
+  /** A queue in use stays as it is: its worker would go on with the rings where they were. */
+  #mayConfigure(): boolean {
+    if (!this.#queueExists()) return false;
+    if (this.words[queueWord(this.queueSel, QUEUE_READY)] === 0) return true;
+    this.violation("4.2.4", "the queue is in use; QueuePFN must be 0 for this");
+    return false;
+  }
+
   #writeQueueNum(value: number): void {
-    if (!this.#queueExists()) return;
+    if (!this.#mayConfigure()) return;
     const max = this.declaration.queues[this.queueSel]?.size ?? 0;
     if (!isPowerOfTwo(value) || value > max) {
       return this.violation(
@@ -104,16 +112,16 @@ export class LegacyTransport extends Transport {
   }
 
   #writeAlign(value: number): void {
-    if (!this.#queueExists()) return;
+    if (!this.#mayConfigure()) return;
     if (isPowerOfTwo(value)) this.#align[this.queueSel] = value;
     else this.violation("4.2.4", "the alignment must be a power of two");
   }
 
   /** A page number puts the queue there and makes it ready; 0 takes it away (§4.2.4). */
   #writePfn(value: number): Later<void> {
-    if (!this.#queueExists()) return;
+    if (value === 0) return this.#queueExists() ? this.#revoke() : undefined;
+    if (!this.#mayConfigure()) return;
     const queue = this.queueSel;
-    if (value === 0) return this.#revoke(queue);
     const size = this.words[queueWord(queue, QUEUE_SIZE)]!;
     const align = this.#align[queue] ?? 0;
     if (this.#pageSize === 0 || size === 0 || align === 0) {
@@ -134,7 +142,8 @@ export class LegacyTransport extends Transport {
     if (this.isLive) return this.host.command(ENABLE, queue).then(() => {});
   }
 
-  #revoke(queue: number): Later<void> {
+  #revoke(): Later<void> {
+    const queue = this.queueSel;
     const wasReady = this.words[queueWord(queue, QUEUE_READY)] === 1;
     this.words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
     this.#pfn[queue] = this.#align[queue] = 0;

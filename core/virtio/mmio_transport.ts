@@ -58,6 +58,8 @@ export class MmioTransport extends Transport {
   protected override readonly version = 2;
   /** Queues that QueueReset took from the device; QueueReady gives them back while it is live (§2.6.1). */
   readonly #resetQueues = new Set<number>();
+  /** Queues whose reset is under way, which another vCPU may ask for (§4.2.2.1). */
+  readonly #queuesInReset = new Set<number>();
 
   protected override forget(): void {
     this.#resetQueues.clear();
@@ -68,8 +70,7 @@ export class MmioTransport extends Transport {
       case VIRTIO_MMIO_QUEUE_READY:
         return this.#queueExists() ? this.words[this.#word(QUEUE_READY)]! : 0;
       case VIRTIO_MMIO_QUEUE_RESET:
-        // The write that resets is answered when the reset is done, so none is ever under way here.
-        return 0;
+        return this.#queuesInReset.has(this.queueSel) ? 1 : 0;
       case VIRTIO_MMIO_CONFIG_GENERATION:
         return this.configGeneration;
       case VIRTIO_MMIO_SHM_LEN_LOW:
@@ -181,16 +182,17 @@ export class MmioTransport extends Transport {
     if (this.isLive) return this.host.command(ENABLE, queue).then(() => {});
   }
 
-  /** The answer waits until the device has let go of the queue, so that its memory may be used again (§4.2.2.1). */
+  /** QueueReady and the answer wait until the device has let go of the queue, so that its memory may be used again (§4.2.2.1). */
   #revokeQueue(): Later<void> {
     if (!this.#queueExists()) {
       return this.violation("4.2.2.2", `there is no queue ${this.queueSel}`);
     }
     const ready = this.#word(QUEUE_READY);
-    const wasReady = this.words[ready] === 1;
-    this.words[ready] = 0;
-    if (!wasReady || !this.isLive) return;
-    return this.host.command(REVOKE, this.queueSel).then(() => {});
+    const revoke = () => {
+      this.words[ready] = 0;
+    };
+    if (this.words[ready] === 0 || !this.isLive) return revoke();
+    return this.host.command(REVOKE, this.queueSel).then(revoke);
   }
 
   /** §2.6.1, §4.2.2.1 */
@@ -203,18 +205,23 @@ export class MmioTransport extends Transport {
       return this.violation("4.2.2.2", `there is no queue ${this.queueSel}`);
     }
     const queue = this.queueSel;
+    const done = () => {
+      this.#queuesInReset.delete(queue);
+      this.words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
+      if (this.isLive) this.#resetQueues.add(queue);
+    };
+    this.#queuesInReset.add(queue);
     const revoked = this.#revokeQueue();
-    this.words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
-    if (this.isLive) this.#resetQueues.add(queue);
-    return revoked;
+    return revoked === undefined ? done() : revoked.then(done);
   }
 
   #writeStatus(value: number): Later<void> {
     const asks = value & FEATURES_OK && !(this.status & FEATURES_OK);
     const acceptable = asks ? this.#featuresAcceptable() : false;
-    if (acceptable && this.#negotiated(VIRTIO_F_NOTIFICATION_DATA)) {
-      // QueueNotify carries the queue in its low half, and where the driver is in the other (§4.2.3.3).
-      Atomics.store(this.words, NOTIFY_MASK, 0xffff);
+    if (acceptable) {
+      // QueueNotify may carry the queue in its low half, and where the driver is in the other (§4.2.3.3).
+      const hasData = this.#negotiated(VIRTIO_F_NOTIFICATION_DATA);
+      Atomics.store(this.words, NOTIFY_MASK, hasData ? 0xffff : -1);
     }
     return this.writeStatus(value, acceptable);
   }

@@ -25,6 +25,8 @@ const RING_EVENT_FLAGS_ENABLE = 0;
 const RING_EVENT_FLAGS_DISABLE = 1;
 const RING_EVENT_FLAGS_DESC = 2;
 const EVENT_SIZE = 4;
+/** A descriptor is addr, len (u32), id and flags; its flags are at 7 of these. */
+const DESC_U16S = VIRTQ_DESC_SIZE / 2;
 
 export class PackedQueue implements Virtqueue {
   readonly size: number;
@@ -33,7 +35,7 @@ export class PackedQueue implements Virtqueue {
   readonly #u32: Uint32Array<SharedArrayBuffer>;
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
-  /** Byte offset of the descriptor ring; the two areas as indices into u16. */
+  /** Indices into u16. */
   readonly #desc: number;
   readonly #driverEvent: number;
   readonly #deviceEvent: number;
@@ -42,6 +44,8 @@ export class PackedQueue implements Virtqueue {
   #availWrap = true;
   #nextUsed = 0;
   #usedWrap = true;
+  /** Descriptors of the chains that the device holds. */
+  #held = 0;
   /** Descriptors used since the driver was last asked whether it wants an interrupt. */
   #unsignalled = 0;
 
@@ -61,7 +65,7 @@ export class PackedQueue implements Virtqueue {
     this.#eventIdx = setup.eventIdx;
     this.#indirect = setup.indirect;
     const ringSize = VIRTQ_DESC_SIZE * size;
-    this.#desc = placeRing(ram, "descriptor ring", setup.desc, ringSize, 16);
+    const desc = placeRing(ram, "descriptor ring", setup.desc, ringSize, 16);
     const driver = placeRing(
       ram,
       "driver event area",
@@ -76,18 +80,20 @@ export class PackedQueue implements Virtqueue {
       EVENT_SIZE,
       4,
     );
-    refuseOverlap(this.#desc, ringSize, device, EVENT_SIZE);
+    // The device writes used descriptors, and its event area.
+    refuseOverlap(desc, ringSize, driver, EVENT_SIZE);
+    refuseOverlap(desc, ringSize, device, EVENT_SIZE);
     refuseOverlap(driver, EVENT_SIZE, device, EVENT_SIZE);
+    this.#desc = desc / 2;
     this.#driverEvent = driver / 2;
     this.#deviceEvent = device / 2;
     this.#chains = new Array(size);
   }
 
-  #flagsAt(index: number): number {
-    return Atomics.load(
-      this.#u16,
-      (this.#desc + index * VIRTQ_DESC_SIZE) / 2 + 7,
-    );
+  /** Index into u16 of the flags of the descriptor `slot`, which may be past the ring's end once. */
+  #flagsIndex(slot: number): number {
+    const index = slot < this.size ? slot : slot - this.size;
+    return this.#desc + index * DESC_U16S + 7;
   }
 
   /** A descriptor is available when AVAIL is the driver's wrap counter and USED is not (§2.8.1). */
@@ -97,22 +103,27 @@ export class PackedQueue implements Virtqueue {
   }
 
   pop(): DescriptorChain | null {
-    const first = this.#flagsAt(this.#nextAvail);
+    const first = Atomics.load(this.#u16, this.#flagsIndex(this.#nextAvail));
     if (!this.#isAvailable(first)) return null;
     const count = this.#count(first);
+    if (this.#held + count > this.size) {
+      throw new DriverError(
+        "2.8.17",
+        `Driver: chain of ${count} descriptors, of which the device holds some already`,
+      );
+    }
     // The id of a chain is in its last descriptor (§2.8.6).
-    const last = (this.#nextAvail + count - 1) % this.size;
-    const id = this.#u16[(this.#desc + last * VIRTQ_DESC_SIZE) / 2 + 6]!;
+    const id = this.#u16[this.#flagsIndex(this.#nextAvail + count - 1) - 1]!;
     if (id >= this.size) {
       throw new DriverError(
-        "2.8.13",
+        "2.8.21.1",
         `Driver: buffer id ${id} is not below queue size ${this.size}`,
       );
     }
     const chain = this.#chains[id] ??= new DescriptorChain(this.#ram, id);
     if (chain.inFlight) {
       throw new DriverError(
-        "2.8.13",
+        "2.8.21.1",
         `Driver: buffer id ${id} is available twice`,
       );
     }
@@ -121,6 +132,7 @@ export class PackedQueue implements Virtqueue {
     chain.finish();
     chain.slots = count;
     chain.inFlight = true;
+    this.#held += count;
     this.#nextAvail += count;
     if (this.#nextAvail >= this.size) {
       this.#nextAvail -= this.size;
@@ -129,15 +141,18 @@ export class PackedQueue implements Virtqueue {
     return chain;
   }
 
-  /** How many descriptors the list has; its flags may change meanwhile, which `#collect` does not care about. */
+  /**
+   * How many descriptors the list has; its flags may change meanwhile, which `#collect` does not care about. The
+   * driver makes the first available last (§2.8.21), so that plain loads find the rest.
+   */
   #count(first: number): number {
     let flags = first;
     for (let count = 1; count <= this.size; count++) {
       if (!(flags & VIRTQ_DESC_F_NEXT)) return count;
-      flags = this.#flagsAt((this.#nextAvail + count) % this.size);
+      flags = this.#u16[this.#flagsIndex(this.#nextAvail + count)]!;
     }
     throw new DriverError(
-      "2.8.13",
+      "2.8.17",
       `Driver: chain does not end within ${this.size} descriptors`,
     );
   }
@@ -145,32 +160,32 @@ export class PackedQueue implements Virtqueue {
   #collect(chain: DescriptorChain, first: number, count: number): void {
     let flags = first;
     for (let i = 0; i < count; i++) {
-      const index = (this.#nextAvail + i) % this.size;
-      if (i > 0) flags = this.#flagsAt(index);
-      const at = (this.#desc + index * VIRTQ_DESC_SIZE) / 4;
-      const gpa = this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32;
-      const length = this.#u32[at + 2]!;
+      const index = this.#flagsIndex(this.#nextAvail + i);
+      if (i > 0) flags = this.#u16[index]!;
+      const at = (index - 7) / 2;
       if (flags & VIRTQ_DESC_F_INDIRECT) {
         if (!this.#indirect) {
           throw new DriverError(
-            "2.8.7",
+            "2.8.19",
             "Driver: indirect descriptor, which was not negotiated",
           );
         }
         if (count > 1) {
           throw new DriverError(
-            "2.8.7",
+            "2.8.19",
             "Driver: indirect descriptor in a list",
           );
         }
-        this.#collectIndirect(chain, gpa, length);
+        this.#collectIndirect(chain, at);
       } else {
-        this.#add(chain, gpa, length, flags);
+        this.#add(chain, at, flags);
       }
     }
   }
 
-  #collectIndirect(chain: DescriptorChain, gpa: number, length: number): void {
+  #collectIndirect(chain: DescriptorChain, at: number): void {
+    const gpa = this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32;
+    const length = this.#u32[at + 2]!;
     if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) {
       throw new DriverError(
         "2.8.7",
@@ -180,45 +195,32 @@ export class PackedQueue implements Virtqueue {
     const entries = length / VIRTQ_DESC_SIZE;
     if (entries > this.size) {
       throw new DriverError(
-        "2.8.7",
+        "2.8.19",
         `Driver: indirect table of ${entries} is longer than the queue, ${this.size}`,
       );
     }
     const table = this.#ram.translate(gpa, length);
-    if (table < 0 || table % 4 !== 0) {
+    if (table < 0 || (table & 3) !== 0) {
       throw new DriverError(
         "2.8.7",
         `Driver: indirect table at ${hex(gpa)} is misaligned or not in RAM`,
       );
     }
     for (let i = 0; i < entries; i++) {
-      const at = (table + i * VIRTQ_DESC_SIZE) / 4;
-      const flags = this.#u32[at + 3]! >>> 16;
-      if (flags & VIRTQ_DESC_F_INDIRECT) {
-        throw new DriverError(
-          "2.8.7",
-          "Driver: indirect descriptor in an indirect table",
-        );
-      }
-      this.#add(
-        chain,
-        this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32,
-        this.#u32[at + 2]!,
-        flags,
-      );
+      const entry = table / 4 + i * 4;
+      // In a table the device heeds WRITE only: INDIRECT there does not nest (§2.8.7).
+      this.#add(chain, entry, this.#u32[entry + 3]! >>> 16);
     }
   }
 
-  #add(
-    chain: DescriptorChain,
-    gpa: number,
-    length: number,
-    flags: number,
-  ): void {
+  /** Adds the buffer of the descriptor at this index into u32. */
+  #add(chain: DescriptorChain, at: number, flags: number): void {
+    const gpa = this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32;
+    const length = this.#u32[at + 2]!;
     const offset = this.#ram.translate(gpa, length);
     if (offset < 0) {
       throw new DriverError(
-        "2.8.5",
+        "2.8.4",
         `Driver: buffer of ${length} bytes at ${hex(gpa)} is not in RAM`,
       );
     }
@@ -228,15 +230,16 @@ export class PackedQueue implements Virtqueue {
   }
 
   addUsed(chain: DescriptorChain, written: number): void {
-    const at = this.#desc + this.#nextUsed * VIRTQ_DESC_SIZE;
-    this.#u32[at / 4 + 2] = written;
-    this.#u16[at / 2 + 6] = chain.head;
+    const flags = this.#flagsIndex(this.#nextUsed);
+    this.#u32[(flags - 3) / 2] = written;
+    this.#u16[flags - 1] = chain.head;
     const wrap = this.#usedWrap ? VIRTQ_DESC_F_AVAIL | VIRTQ_DESC_F_USED : 0;
     chain.inFlight = false;
-    // Sequentially consistent: id and length are seen before the flags (§2.8.6).
+    this.#held -= chain.slots;
+    // Sequentially consistent: id and length are seen before the flags (§2.8.22).
     Atomics.store(
       this.#u16,
-      at / 2 + 7,
+      flags,
       wrap | (written > 0 ? VIRTQ_DESC_F_WRITE : 0),
     );
     this.#unsignalled += chain.slots;
@@ -277,6 +280,8 @@ export class PackedQueue implements Virtqueue {
     } else {
       Atomics.store(this.#u16, this.#deviceEvent + 1, RING_EVENT_FLAGS_ENABLE);
     }
-    return this.#isAvailable(this.#flagsAt(this.#nextAvail));
+    return this.#isAvailable(
+      Atomics.load(this.#u16, this.#flagsIndex(this.#nextAvail)),
+    );
   }
 }

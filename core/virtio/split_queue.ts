@@ -20,6 +20,8 @@ import {
   type Virtqueue,
 } from "./virtqueue.ts";
 
+const VIRTQ_DESC_WORDS = VIRTQ_DESC_SIZE / 4;
+
 export class SplitQueue implements Virtqueue {
   readonly size: number;
   readonly #ram: RamView;
@@ -28,7 +30,7 @@ export class SplitQueue implements Virtqueue {
   readonly #eventIdx: boolean;
   readonly #indirect: boolean;
   readonly #mask: number;
-  // Byte offset of the descriptor table; the rest are indices into u16 or u32.
+  // Indices into u32 or u16.
   readonly #desc: number;
   readonly #availFlags: number;
   readonly #availIdx: number;
@@ -40,6 +42,7 @@ export class SplitQueue implements Virtqueue {
   readonly #availEvent: number;
   readonly #chains: (DescriptorChain | undefined)[];
   #lastAvail = 0;
+  #seenAvail = 0;
   #nextUsed = 0;
   #signalledUsed = 0;
 
@@ -64,7 +67,7 @@ export class SplitQueue implements Virtqueue {
     const descSize = VIRTQ_DESC_SIZE * size;
     const availSize = 4 + 2 * size + tail;
     const usedSize = 4 + 8 * size + tail;
-    this.#desc = placeRing(
+    const desc = placeRing(
       ram,
       "descriptor table",
       setup.desc,
@@ -85,8 +88,9 @@ export class SplitQueue implements Virtqueue {
       usedSize,
       4,
     );
-    refuseOverlap(this.#desc, descSize, used, usedSize);
+    refuseOverlap(desc, descSize, used, usedSize);
     refuseOverlap(avail, availSize, used, usedSize);
+    this.#desc = desc / 4;
     this.#availFlags = avail / 2;
     this.#availIdx = this.#availFlags + 1;
     this.#availRing = this.#availFlags + 2;
@@ -99,19 +103,8 @@ export class SplitQueue implements Virtqueue {
   }
 
   pop(): DescriptorChain | null {
-    const available =
-      (Atomics.load(this.#u16, this.#availIdx) - this.#lastAvail) & 0xffff;
-    if (available === 0) return null;
-    if (available > this.size) {
-      throw new DriverError(
-        "2.7.13.3",
-        `Driver: avail idx is ${available} ahead, the queue has ${this.size}`,
-      );
-    }
-    const head = Atomics.load(
-      this.#u16,
-      this.#availRing + (this.#lastAvail & this.#mask),
-    );
+    if (this.#lastAvail === this.#seenAvail && !this.#look()) return null;
+    const head = this.#u16[this.#availRing + (this.#lastAvail & this.#mask)]!;
     if (head >= this.size) {
       throw new DriverError(
         "2.7.6",
@@ -124,100 +117,59 @@ export class SplitQueue implements Virtqueue {
     }
     this.#lastAvail = (this.#lastAvail + 1) & 0xffff;
     chain.begin();
-    this.#walk(chain, this.#desc, this.size, head, this.#indirect);
+    this.#walk(chain, head);
     chain.finish();
     chain.inFlight = true;
     return chain;
   }
 
-  /** Walks a table of `entries` descriptors at byte offset `table` from `index` on. */
-  #walk(
-    chain: DescriptorChain,
-    table: number,
-    entries: number,
-    index: number,
-    indirectAllowed: boolean,
-  ): void {
+  /** Loads the driver's index; false when it is where it was. */
+  #look(): boolean {
+    const index = Atomics.load(this.#u16, this.#availIdx);
+    const available = (index - this.#lastAvail) & 0xffff;
+    if (available > this.size) {
+      throw new DriverError(
+        "2.7.13.3",
+        `Driver: avail idx is ${available} ahead, the queue has ${this.size}`,
+      );
+    }
+    this.#seenAvail = index;
+    return available !== 0;
+  }
+
+  /** Collects the list from `head` on, in the descriptor table or in the indirect table that it leads to. */
+  #walk(chain: DescriptorChain, head: number): void {
     const u32 = this.#u32;
+    const ram = this.#ram;
+    let table = this.#desc;
+    let entries = this.size;
+    let index = head;
+    let mayBeIndirect = this.#indirect;
     for (let steps = 0;; steps++) {
-      if (steps === entries) {
-        throw new DriverError(
-          "2.7.5",
-          `Driver: chain loops or is longer than ${entries}`,
-        );
-      }
-      const at = (table + index * VIRTQ_DESC_SIZE) / 4;
+      if (steps === entries) refuseLoop(entries);
+      const at = table + index * VIRTQ_DESC_WORDS;
       const gpa = u32[at]! + u32[at + 1]! * 2 ** 32;
       const length = u32[at + 2]!;
       const word = u32[at + 3]!;
-      const flags = word & 0xffff;
-      const next = word >>> 16;
-      if (flags & VIRTQ_DESC_F_INDIRECT) {
-        this.#walkIndirect(chain, gpa, length, flags, indirectAllowed);
-        return;
+      const offset = ram.translate(gpa, length);
+      if (word & VIRTQ_DESC_F_INDIRECT) {
+        entries = countEntries(length, word, mayBeIndirect, this.size);
+        // The table is read by words, so that a misaligned one would be read elsewhere.
+        if (offset < 0 || (u32[at]! & 3) !== 0) refuseTable(gpa);
+        table = offset / 4;
+        index = 0;
+        steps = -1;
+        mayBeIndirect = false;
+        continue;
       }
-      const offset = this.#ram.translate(gpa, length);
-      if (offset < 0) {
-        throw new DriverError(
-          "2.7.5",
-          `Driver: buffer of ${length} bytes at ${hex(gpa)} is not in RAM`,
-        );
-      }
+      if (offset < 0) refuseBuffer(gpa, length);
       if (length > 0) {
-        chain.add(offset, length, (flags & VIRTQ_DESC_F_WRITE) !== 0);
+        chain.add(offset, length, (word & VIRTQ_DESC_F_WRITE) !== 0);
       }
-      if (!(flags & VIRTQ_DESC_F_NEXT)) return;
-      if (next >= entries) {
-        throw new DriverError(
-          "2.7.5",
-          `Driver: next ${next} is not below ${entries}`,
-        );
-      }
-      index = next;
+      if (!(word & VIRTQ_DESC_F_NEXT)) return;
+      index = word >>> 16;
+      if (index >= entries) refuseNext(index, entries);
     }
-  }
-
-  #walkIndirect(
-    chain: DescriptorChain,
-    gpa: number,
-    length: number,
-    flags: number,
-    allowed: boolean,
-  ): void {
-    if (!allowed) {
-      throw new DriverError(
-        "2.7.5.3.1",
-        "Driver: indirect descriptor in an indirect table, or not negotiated",
-      );
-    }
-    if (flags & VIRTQ_DESC_F_NEXT) {
-      throw new DriverError(
-        "2.7.5.3.1",
-        "Driver: indirect descriptor has NEXT too",
-      );
-    }
-    if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) {
-      throw new DriverError(
-        "2.7.5.3.1",
-        `Driver: indirect table of ${length} bytes is no multiple of 16`,
-      );
-    }
-    const entries = length / VIRTQ_DESC_SIZE;
-    if (entries > this.size) {
-      throw new DriverError(
-        "2.7.5.3.1",
-        `Driver: indirect table of ${entries} is longer than the queue, ${this.size}`,
-      );
-    }
-    const table = this.#ram.translate(gpa, length);
-    // The table is read by words, so that a misaligned one would be read elsewhere.
-    if (table < 0 || table % 4 !== 0) {
-      throw new DriverError(
-        "2.7.5.3",
-        `Driver: indirect table at ${hex(gpa)} is misaligned or not in RAM`,
-      );
-    }
-    this.#walk(chain, table, entries, 0, false);
   }
 
   addUsed(chain: DescriptorChain, written: number): void {
@@ -257,4 +209,67 @@ export class SplitQueue implements Virtqueue {
     } else Atomics.store(this.#u16, this.#usedFlags, 0);
     return Atomics.load(this.#u16, this.#availIdx) !== this.#lastAvail;
   }
+}
+
+/** Entries of an indirect table; throws for what §2.7.5.3.1 forbids. */
+function countEntries(
+  length: number,
+  flags: number,
+  allowed: boolean,
+  size: number,
+): number {
+  if (!allowed) {
+    throw new DriverError(
+      "2.7.5.3.1",
+      "Driver: indirect descriptor in an indirect table, or not negotiated",
+    );
+  }
+  if (flags & VIRTQ_DESC_F_NEXT) {
+    throw new DriverError(
+      "2.7.5.3.1",
+      "Driver: indirect descriptor has NEXT too",
+    );
+  }
+  if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) {
+    throw new DriverError(
+      "2.7.5.3.1",
+      `Driver: indirect table of ${length} bytes is no multiple of 16`,
+    );
+  }
+  const entries = length / VIRTQ_DESC_SIZE;
+  if (entries > size) {
+    throw new DriverError(
+      "2.7.5.3.1",
+      `Driver: indirect table of ${entries} is longer than the queue, ${size}`,
+    );
+  }
+  return entries;
+}
+
+function refuseTable(gpa: number): never {
+  throw new DriverError(
+    "2.7.5.3",
+    `Driver: indirect table at ${hex(gpa)} is misaligned or not in RAM`,
+  );
+}
+
+function refuseLoop(entries: number): never {
+  throw new DriverError(
+    "2.7.5",
+    `Driver: chain loops or is longer than ${entries}`,
+  );
+}
+
+function refuseBuffer(gpa: number, length: number): never {
+  throw new DriverError(
+    "2.7.5",
+    `Driver: buffer of ${length} bytes at ${hex(gpa)} is not in RAM`,
+  );
+}
+
+function refuseNext(next: number, entries: number): never {
+  throw new DriverError(
+    "2.7.5",
+    `Driver: next ${next} is not below ${entries}`,
+  );
 }

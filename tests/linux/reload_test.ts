@@ -27,13 +27,20 @@ sum=$(sha256sum </tmp/data)
 
 for round in $(seq ${ROUNDS}); do
   appears /dev/vda
-  dd if=/dev/vda of=/dev/null bs=64k 2>/dev/null &
-  dd if=/dev/zero of=/dev/vda bs=64k count=32 oflag=direct 2>/dev/null &
-  dd if=/dev/hwrng of=/dev/null bs=512 count=100 2>/dev/null &
-  (head -c 10000 /tmp/data | od >/dev/hvc0) 2>/dev/null &
+  appears /dev/hvc0
+  # Opened here: a dd that comes late would make a file where the device was.
+  exec 3</dev/vda 4<>/dev/vda 5</dev/hwrng 6>/dev/hvc0
+  dd of=/dev/null bs=64k <&3 2>/dev/null &
+  dd if=/dev/zero bs=64k count=32 >&4 2>/dev/null &
+  dd of=/dev/null bs=512 count=100 <&5 2>/dev/null &
+  head -c 300 /tmp/data | od >&6 2>/dev/null &
+  writer=$!
+  exec 3<&- 4<&- 5<&- 6>&-
   [ $((round % 3)) = 0 ] && usleep 20000
   driver virtio_blk $disk unbind
   driver virtio_rng $rng unbind
+  # Linux 6.1 frees the wrong thing if the console still has output in flight (free_buf in remove_vqs).
+  wait $writer
   driver virtio_console $console unbind
   driver virtio_console $console bind
   driver virtio_rng $rng bind

@@ -35,15 +35,15 @@ export class FakeRing {
   #nextTable: number;
   #seenUsed = 0;
 
-  /** Lays a ring out from `at` on; the indirect tables follow it. */
-  constructor(ram: FakeRam, size: number, at = 0x1000) {
+  /** Lays a ring out from `at` on, its used part aligned to `align`; the indirect tables follow it. */
+  constructor(ram: FakeRam, size: number, at = 0x1000, align = 4) {
     this.view = new DataView(ram.buffer);
     this.bytes = new Uint8Array(ram.buffer);
     this.#u16 = new Uint16Array(ram.buffer);
     this.size = size;
     this.desc = at;
     this.avail = at + 16 * size;
-    this.used = (this.avail + 6 + 2 * size + 3) & ~3;
+    this.used = (this.avail + 6 + 2 * size + align - 1) & -align;
     this.#tables = this.#nextTable = (this.used + 6 + 8 * size + 15) & ~15;
     this.bytes.fill(0, at, this.#nextTable);
   }

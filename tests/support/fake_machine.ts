@@ -8,6 +8,7 @@ import { createIrqPage } from "../../core/device/irq_page.ts";
 import { kickQueue, wordsOf } from "../../core/virtio/device_page.ts";
 import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
 import { type FakeRam, fakeRam, FakeRing, type Used } from "./fake_driver.ts";
+import { FakePackedRing } from "./fake_packed_ring.ts";
 
 const NOTHING = {
   read: [],
@@ -138,11 +139,11 @@ export class FakeMachine implements AsyncDisposable {
     return Atomics.load(this.#irq, 0);
   }
 
-  /** ACKNOWLEDGE to FEATURES_OK with VERSION_1 and `low` of the first 32 feature bits. */
-  async negotiate(low = 0): Promise<void> {
+  /** ACKNOWLEDGE to FEATURES_OK with `low` of the first 32 feature bits and `high` of the next, VERSION_1 alone if not given. */
+  async negotiate(low = 0, high = 1): Promise<void> {
     await this.write(0x070, 0x1);
     await this.write(0x070, 0x3);
-    for (const [select, bits] of [[0, low], [1, 1]] as const) {
+    for (const [select, bits] of [[0, low], [1, high]] as const) {
       await this.write(0x024, select);
       await this.write(0x020, bits);
     }
@@ -156,10 +157,46 @@ export class FakeMachine implements AsyncDisposable {
     at = 0x1000 + index * 0x4000,
   ): Promise<FakeRing> {
     const ring = new FakeRing(this.ram, size, at);
+    await this.#enable(index, size, ring.desc, ring.avail, ring.used);
+    return ring;
+  }
+
+  /** Makes a packed queue ready. */
+  async packedQueue(
+    index: number,
+    size: number,
+    at = 0x1000 + index * 0x4000,
+  ): Promise<FakePackedRing> {
+    const ring = new FakePackedRing(this.ram, size, at);
+    const { desc, driverEvent, deviceEvent } = ring;
+    await this.#enable(index, size, desc, driverEvent, deviceEvent);
+    return ring;
+  }
+
+  async #enable(
+    index: number,
+    size: number,
+    desc: number,
+    driver: number,
+    device: number,
+  ): Promise<void> {
     await this.write(0x030, index);
     await this.write(0x038, size);
-    await this.address(ring.desc, ring.avail, ring.used);
+    await this.address(desc, driver, device);
     await this.write(0x044, 1);
+  }
+
+  /** Makes a queue ready as Linux does with the legacy register file: pages of 4 KiB, QueuePFN last. */
+  async legacyQueue(
+    index: number,
+    size: number,
+    at = 0x1000 + index * 0x4000,
+  ): Promise<FakeRing> {
+    const ring = new FakeRing(this.ram, size, at, 0x1000);
+    await this.write(0x030, index);
+    await this.write(0x038, size);
+    await this.write(0x03c, 0x1000);
+    await this.write(0x040, at / 0x1000);
     return ring;
   }
 
@@ -193,7 +230,11 @@ export class FakeMachine implements AsyncDisposable {
   }
 
   /** Waits until the device has used `count` chains. */
-  async used(ring: FakeRing, count: number, ms = 3000): Promise<Used[]> {
+  async used(
+    ring: { takeUsed(): Used[] },
+    count: number,
+    ms = 3000,
+  ): Promise<Used[]> {
     const all: Used[] = [];
     await this.until(
       () => {

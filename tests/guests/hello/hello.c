@@ -6,6 +6,9 @@
  *   exit=reboot|triple|hang|spin|panic|popcnt   another ending than power off
  *   bench=mmio:N[,GPA]              instead of all that: N 32-bit writes, in kernel mode
  *   bench=mmio3:N[,GPA]             the same in user mode
+ *   bench=mail:N[,GPA]              N 32-bit reads in user mode, each timed
+ *   bench=kick:N[,TICKS]            N requests to the entropy source or the console, each timed from
+ *                                   the kick to the used ring; the TSC runs TICKS between them
  */
 #include "virtio.h"
 
@@ -211,7 +214,7 @@ static void try_entropy(struct device *device) {
   print("rng: %s\n", text);
 }
 
-/* ---- The two things this guest does ---- */
+/* ---- What this guest does ---- */
 
 static _Noreturn void hello(void) {
   find_devices();
@@ -239,6 +242,86 @@ static _Noreturn void bench(void) {
   end();
 }
 
+/* Linux arch/x86/include/asm/pvclock-abi.h: how KVM makes nanoseconds of the TSC. */
+static volatile struct {
+  u32 version, padding;
+  u64 tsc, ns;
+  u32 multiplier;
+  signed char shift;
+  u8 flags, more[2];
+} __attribute__((aligned(32))) clock;
+
+static void start_clock(void) {
+  u64 address = (u64)&clock | 1; /* MSR_KVM_SYSTEM_TIME_NEW */
+  __asm__ volatile("wrmsr" : : "c"(0x4b564d01), "a"((u32)address), "d"((u32)(address >> 32)));
+}
+
+static u64 ticks[4096];
+static u64 tick_count;
+
+static void add_sample(u64 begin) {
+  u64 value = rdtsc() - begin;
+  if (tick_count < sizeof ticks / sizeof *ticks) ticks[tick_count++] = value;
+}
+
+/* The median of the samples: a host with other work spoils a few of them badly. */
+static void report(const char *what) {
+  for (u64 i = 1; i < tick_count; i++) {
+    u64 value = ticks[i], at = i;
+    for (; at && ticks[at - 1] > value; at--) ticks[at] = ticks[at - 1];
+    ticks[at] = value;
+  }
+  u64 median = ticks[tick_count / 2];
+  median = clock.shift < 0 ? median >> -clock.shift : median << clock.shift;
+  print("bench: %u %s, median %u ns\n", tick_count, what, median * clock.multiplier >> 32);
+}
+
+/* Status of the first device, unless told otherwise. */
+static _Noreturn void bench_mail(void) {
+  const char *arguments = option("bench=mail:");
+  u64 count = number(&arguments), address = number(&arguments);
+  volatile u32 *reg = (u32 *)(address ? address : 0xd0000070);
+  while (count--) {
+    u64 begin = rdtsc();
+    (void)*reg;
+    add_sample(begin);
+  }
+  report("reads");
+  end();
+}
+
+/* The first entropy source, else the first console. */
+static struct device *find_target(void) {
+  find_devices();
+  struct device *target = 0;
+  for (struct device *device = devices; device < devices + device_count; device++) {
+    if (device->id == ID_ENTROPY) return device;
+    if (device->id == ID_CONSOLE && !target) target = device;
+  }
+  if (!target) fail("no entropy source and no console", 0);
+  return target;
+}
+
+/* The device may interrupt, as for any driver; with interrupts off none arrives here. */
+static _Noreturn void bench_kick(void) {
+  const char *arguments = option("bench=kick:");
+  u64 count = number(&arguments), pause = number(&arguments);
+  struct device *device = find_target();
+  static u8 byte = '.';
+  struct buffer buffer = { &byte, 1, device->id == ID_ENTROPY ? DEVICE_WRITES : DEVICE_READS };
+  virtio_start(device, 0, device->id == ID_CONSOLE);
+  device->avail.flags = 0;
+  while (count--) {
+    virtio_wait_idle(device);
+    for (u64 begin = rdtsc(); rdtsc() - begin < pause;) __asm__ volatile("pause");
+    u64 begin = rdtsc();
+    virtio_transfer(device, &buffer, 1);
+    add_sample(begin);
+  }
+  report("kicks");
+  end();
+}
+
 /* Called by start.S in kernel mode. Whatever can run in user mode does: there are nested hosts that
  * run it natively, but emulate kernel mode slowly and without some instructions (popcnt is one). */
 _Noreturn void start(const struct hvm_start_info *info) {
@@ -246,6 +329,8 @@ _Noreturn void start(const struct hvm_start_info *info) {
   if (info->cmdline_paddr) cmdline = (const char *)info->cmdline_paddr;
   if (option("bench=mmio:")) bench();
   if (option("bench=mmio3:")) enter_user(bench);
+  if (option("bench=mail:")) start_clock(), enter_user(bench_mail);
+  if (option("bench=kick:")) start_clock(), enter_user(bench_kick);
   if (ends_with("hang") || ends_with("popcnt")) hello();
   enter_user(hello);
 }

@@ -135,6 +135,14 @@ u32 virtio_transfer(struct device *device, const struct buffer *buffers, u16 cou
   return device->used.ring[slot].len;
 }
 
+/* §2.7.10: until then it looks at the avail ring of its own accord. */
+void virtio_wait_idle(struct device *device) {
+  for (u64 begin = rdtsc(); device->used.flags & USED_F_NO_NOTIFY;) {
+    if (rdtsc() - begin > PATIENCE) virtio_fail(device, "the device never wants a kick");
+    __asm__ volatile("pause");
+  }
+}
+
 /* §2.5.1, §4.2.2.2: 32 bits at a time, again if the generation moved. */
 u64 virtio_config64(struct device *device, u32 offset) {
   for (int tries = 0; tries < 100; tries++) {

@@ -46,6 +46,8 @@ int virtio_probe(struct device *device, u64 base);
 void virtio_start(struct device *device, u64 features, u16 queue);
 /* Sends one chain and waits until it is used; returns how many bytes the device wrote. */
 u32 virtio_transfer(struct device *device, const struct buffer *buffers, u16 count);
+/* Waits until the device wants a kick for the next chain. */
+void virtio_wait_idle(struct device *device);
 /* A 64-bit field of the configuration space. */
 u64 virtio_config64(struct device *device, u32 offset);
 /* Gives the device up (§2.1.1 FAILED), then fail(). */

@@ -1,0 +1,193 @@
+// Level A: cases. A driver that does everything right; in most of them something is then done wrong.
+import type { Random } from "./random.ts";
+import { ValidDriver, validSetup } from "./ring_driver.ts";
+import {
+  BUFFERS,
+  type DescriptorStep,
+  RAM_SIZE,
+  type RingCase,
+  type RingSetup,
+  type RingStep,
+  STYLES,
+  TABLES,
+} from "./ring_steps.ts";
+
+const VALID_PERCENT = 25;
+const MAX_MUTATIONS = 4;
+
+export function generateRingCase(random: Random): RingCase {
+  const steps: RingStep[] = [];
+  const lives = random.chance(20) ? 2 : 1;
+  for (let life = 0; life < lives; life++) live(random, steps);
+  if (random.chance(VALID_PERCENT)) return { valid: true, steps };
+  const mutations = random.between(1, MAX_MUTATIONS);
+  for (let i = 0; i < mutations; i++) mutate(random, steps);
+  return { valid: false, steps };
+}
+
+/** From the rings' set-up to the next. */
+function live(random: Random, steps: RingStep[]): void {
+  const driver = new ValidDriver(random, validSetup(random), steps);
+  const rounds = random.between(1, 6);
+  for (let round = 0; round < rounds; round++) {
+    if (random.chance(40)) driver.suppress();
+    const offers = random.between(0, 4);
+    for (let i = 0; i < offers; i++) driver.offer();
+    driver.serve();
+    const finishes = random.below(5);
+    for (let i = 0; i < finishes; i++) driver.finish();
+  }
+  if (random.chance(30)) steps.push({ op: "stop" });
+}
+
+function mutate(random: Random, steps: RingStep[]): void {
+  const at = random.below(steps.length);
+  const step = steps[at]!;
+  switch (random.below(10)) {
+    case 0:
+      steps.splice(at, 1);
+      if (steps.length === 0) steps.push(step);
+      return;
+    case 1:
+      steps.splice(random.below(steps.length + 1), 0, step);
+      return;
+    case 2: {
+      const other = random.below(steps.length);
+      [steps[at], steps[other]] = [steps[other]!, step];
+      return;
+    }
+    case 3:
+    case 4:
+      steps.splice(at + 1, 0, stray(random));
+      return;
+    default:
+      steps[at] = bend(random, step);
+  }
+}
+
+/** Something that a driver or a device might do at any time. */
+function stray(random: Random): RingStep {
+  const end = random.pick([0x600, BUFFERS, RAM_SIZE]);
+  const at = random.below(end - 64);
+  switch (random.below(6)) {
+    case 0:
+      return { op: "serve" };
+    case 1:
+      return { op: "finish", which: random.below(4) };
+    case 2:
+      return { op: "stop" };
+    case 3: {
+      const [length, seed] = [random.between(1, 64), random.u32()];
+      return { op: "noise", at, length, seed };
+    }
+    case 4:
+      return { op: "u16", at: at & ~1, value: u16(random) };
+    default:
+      return bend(random, {
+        op: "desc",
+        at: at & ~15,
+        gpa: BUFFERS + random.below(0x1000),
+        length: random.below(64),
+        low: random.below(8),
+        high: random.below(8),
+      });
+  }
+}
+
+/** The same step with one thing wrong in it. */
+export function bend(random: Random, step: RingStep): RingStep {
+  switch (step.op) {
+    case "open":
+      return { op: "open", setup: bendSetup(random, step.setup) };
+    case "desc":
+      return bendDescriptor(random, step);
+    case "u16":
+      return { ...step, value: bendU16(random, step.value) };
+    case "finish":
+      return { op: "finish", which: random.below(8) };
+    case "noise":
+      return { ...step, seed: random.u32() };
+    default:
+      return stray(random);
+  }
+}
+
+function bendSetup(random: Random, setup: RingSetup): RingSetup {
+  switch (random.below(8)) {
+    case 0: {
+      const sizes = [0, 1, 3, 7, 33, 0x8000, 0x8001, 0x10000, 0xffff_ffff];
+      return { ...setup, size: random.pick(sizes) };
+    }
+    case 1:
+      return { ...setup, desc: address(random) };
+    case 2:
+      return { ...setup, driver: address(random) };
+    case 3:
+      return { ...setup, device: address(random) };
+    case 4:
+      return { ...setup, device: setup.desc + 4 * random.below(24) };
+    case 5:
+      return { ...setup, driver: setup.device + 4 * random.below(24) };
+    case 6:
+      return { ...setup, packed: !setup.packed, style: random.pick(STYLES) };
+    default:
+      return { ...setup, indirect: !setup.indirect };
+  }
+}
+
+function bendDescriptor(random: Random, step: DescriptorStep): DescriptorStep {
+  switch (random.below(5)) {
+    case 0:
+      return { ...step, gpa: address(random) };
+    case 1: {
+      const lengths = [0, 1, 15, 16, 17, 48, 0x200, 0x210, RAM_SIZE];
+      const huge = [RAM_SIZE - step.gpa, 0x8000_0000, 0xffff_fff0, 0xffff_ffff];
+      const length = random.pick([...lengths, ...huge]);
+      return { ...step, length: length >>> 0 };
+    }
+    case 2:
+      return { ...step, low: bendU16(random, step.low) };
+    case 3:
+      return { ...step, high: bendU16(random, step.high) };
+    default:
+      return { ...step, at: step.at ^ (16 << random.below(5)) };
+  }
+}
+
+function bendU16(random: Random, value: number): number {
+  switch (random.below(5)) {
+    case 0:
+    case 1:
+      return value ^ (1 << random.pick([0, 1, 2, 7, 15, random.below(16)]));
+    case 2:
+      return (value + 1) & 0xffff;
+    case 3:
+      return (value - 1) & 0xffff;
+    default:
+      return u16(random);
+  }
+}
+
+function u16(random: Random): number {
+  return random.pick([0, 1, 2, 7, 8, 0xff, 0x7fff, 0x8000, 0xffff]) ^
+    (random.chance(30) ? random.below(0x10000) : 0);
+}
+
+/** Guest addresses that have hurt others: the edges of RAM, of 32 and of 64 bits, the rings themselves. */
+function address(random: Random): number {
+  return random.pick([
+    0,
+    4 * random.below(0x200),
+    random.below(RAM_SIZE),
+    TABLES + 16 * random.below(64),
+    RAM_SIZE - random.below(80),
+    RAM_SIZE,
+    RAM_SIZE + random.below(0x1000),
+    0xd000_0050,
+    2 ** 32 - random.below(32),
+    2 ** 32 + random.below(RAM_SIZE),
+    2 ** 53,
+    2 ** 63,
+    2 ** 64 - 2048 * random.between(1, 4),
+  ]);
+}
