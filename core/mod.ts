@@ -2,7 +2,7 @@
 /**
  * Paddock as a library: virtual machines from a manifest, on /dev/kvm.
  *
- * ```ts no-run
+ * ```ts ignore
  * import { Vm } from "@paddock/paddock";
  *
  * await using vm = await Vm.start({

@@ -66,7 +66,7 @@ export type ManifestSource = string | URL | Readonly<Record<string, unknown>>;
 /**
  * A running virtual machine.
  *
- * ```ts no-run
+ * ```ts ignore
  * import { Vm } from "@paddock/paddock";
  * await using vm = await Vm.start("vm.json");
  * vm.console.readable.pipeTo(Deno.stdout.writable, { preventClose: true });

@@ -27,7 +27,10 @@ import {
 import { offeredFeatures, readDeclaration } from "./declaration.ts";
 import { type Declaration, isFromWorker, type ToWorker } from "./messages.ts";
 
-const BUDGET_MS = 5000;
+/** How long a device may take to obey a command; it is cut off for good after that, so a busy host gets some time. */
+const BUDGET_MS = 10_000;
+/** How long it may take to declare itself: a new thread, which loads its modules. */
+const START_MS = 30_000;
 /** What is logged of one message of a device. */
 const MAX_TEXT = 1000;
 
@@ -67,7 +70,7 @@ export interface DeviceHostOptions {
   /** Sets DEVICE_NEEDS_RESET, for a worker that cannot do it any more. */
   readonly needsReset: () => void;
   readonly onLog: (message: string) => void;
-  /** How long the device may take to declare itself, or to obey a command, before it is cut off. Default 5000. */
+  /** How long the device may take to declare itself, or to obey a command, before it is cut off. */
   readonly budgetMs?: number;
 }
 
@@ -134,9 +137,10 @@ export class DeviceHost {
     } catch (error) {
       return this.#cutOff(`cannot be started: ${error}`);
     }
+    const startMs = this.#options.budgetMs ?? START_MS;
     const late = setTimeout(
-      () => this.#cutOff(`did not declare itself in ${this.#budget()}`),
-      this.#budgetMs,
+      () => this.#cutOff(`did not declare itself in ${startMs / 1000} s`),
+      startMs,
     );
     Deno.unrefTimer(late);
     this.#started.promise.then(() => clearTimeout(late));

@@ -1,8 +1,15 @@
 // What an MMIO exit costs: the hello guest's loop of writes in Paddock and in the least VMM in C.
-import { HELLO, inFolder, noKvm, output, paddockCommand } from "./paddock.ts";
+import {
+  compile,
+  HELLO,
+  inFolder,
+  noCompiler,
+  noKvm,
+  output,
+  paddockCommand,
+} from "./paddock.ts";
 import { inTurns, median, type Row, type Section } from "./report.ts";
 
-const SOURCE = new URL("c/exit_loop.c", import.meta.url).pathname;
 /** Enough for the compilers of V8 to have come and gone. */
 const WRITES = 50_000;
 const ROUNDS = 5;
@@ -46,8 +53,7 @@ export async function measureExits(): Promise<Section> {
   const skipped = await noKvm() ?? await noCompiler();
   if (skipped !== undefined) return { title: TITLE, rows: [], skipped };
   return await inFolder(async (folder) => {
-    const loop = `${folder}/exit_loop`;
-    await output(new Deno.Command("cc", { args: ["-O2", "-o", loop, SOURCE] }));
+    const loop = await compile("exit_loop", folder);
     const rows: Row[] = [];
     for (const each of LOOPS) rows.push(await compare(each, loop, folder));
     const notes = [
@@ -91,13 +97,4 @@ async function sample(command: Deno.Command): Promise<Sample> {
   const ticks = /in ([0-9]+) TSC ticks/.exec(text)?.[1];
   if (ticks === undefined) throw new Error(`The guest timed nothing: ${text}`);
   return { ticks: +ticks, ns: +(/"ns":([0-9]+)/.exec(text)?.[1] ?? NaN) };
-}
-
-async function noCompiler(): Promise<string | undefined> {
-  try {
-    await output(new Deno.Command("cc", { args: ["--version"] }));
-    return undefined;
-  } catch {
-    return "no cc in PATH; install gcc";
-  }
 }

@@ -2,19 +2,23 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { measureExits } from "./exit.ts";
+import { measureKicks } from "./kick.ts";
 import { measureLab } from "./lab.ts";
 import { measureMemory } from "./memory.ts";
 import { print } from "./paddock.ts";
 import { formatSection, type Section, toJson } from "./report.ts";
+import { measureRings } from "./ring.ts";
 import { measureStartup } from "./startup.ts";
 
 const USAGE = `Usage: deno task bench [-- [--json] SECTION…]
 
-Sections: exit, startup, memory, lab; all of them if none is named.
+Sections: exit, kick, ring, startup, memory, lab; all of them if none is named.
 Each compares within one run, in turns, by medians: run it where little else runs.`;
 
 const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   exit: measureExits,
+  kick: measureKicks,
+  ring: measureRings,
   startup: measureStartup,
   memory: measureMemory,
   lab: measureLab,

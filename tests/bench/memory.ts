@@ -10,7 +10,6 @@ import { inTurns, median, type Row, type Section } from "./report.ts";
 
 const ROUNDS = 5;
 const TITLE = "memory: resident beyond guest RAM, against bare Deno";
-const GUEST_RAM = "paddock-ram";
 const READY = { paddock: "Goodbye", deno: "ready" };
 
 /** MiB. */
@@ -88,17 +87,25 @@ async function sample(command: Deno.Command, ready: string): Promise<Sample> {
   }
 }
 
-/** /proc/PID/smaps: a mapping's line with its addresses and name, then its counters in kB. */
+/**
+ * /proc/PID/smaps: of each mapping its addresses and name, counters in kB, and last its flags. Guest RAM is what may
+ * be written ("wr") and is left out of core dumps ("dd"): it has no name where it is anonymous memory.
+ */
 export function parseSmaps(text: string): Sample {
-  let isGuest = false;
-  let rss = 0, pss = 0, guest = 0;
+  const total = { rss: 0, pss: 0, guest: 0 };
+  let rss = 0, pss = 0;
   for (const line of text.split("\n")) {
-    if (/^[0-9a-f]+-[0-9a-f]+ /.test(line)) isGuest = line.includes(GUEST_RAM);
-    const [, name, size] = /^(Rss|Pss): +([0-9]+) kB$/.exec(line) ?? [];
-    if (name === undefined) continue;
-    if (isGuest && name === "Rss") guest += Number(size) / 1024;
-    else if (!isGuest && name === "Rss") rss += Number(size) / 1024;
-    else if (!isGuest) pss += Number(size) / 1024;
+    const [, name, value = ""] = /^(Rss|Pss|VmFlags): *(.*)$/.exec(line) ?? [];
+    if (name === "Rss") rss = parseInt(value) / 1024;
+    if (name === "Pss") pss = parseInt(value) / 1024;
+    if (name !== "VmFlags") continue;
+    const flags = value.split(" ");
+    if (flags.includes("wr") && flags.includes("dd")) {
+      total.guest += rss;
+    } else {
+      total.rss += rss;
+      total.pss += pss;
+    }
   }
-  return { rss, pss, guest };
+  return total;
 }

@@ -47,6 +47,25 @@ export async function noKvm(): Promise<string | undefined> {
   }
 }
 
+/** Why nothing can be compared with C here; undefined where it can. */
+export async function noCompiler(): Promise<string | undefined> {
+  try {
+    await output(new Deno.Command("cc", { args: ["--version"] }));
+    return undefined;
+  } catch {
+    return "no cc in PATH; install gcc";
+  }
+}
+
+/** Builds c/NAME.c in the folder; the program's path. */
+export async function compile(name: string, folder: string): Promise<string> {
+  const source = new URL(`c/${name}.c`, import.meta.url).pathname;
+  const program = `${folder}/${name}`;
+  const args = ["-std=gnu11", "-O2", "-o", program, source];
+  await output(new Deno.Command("cc", { args }));
+  return program;
+}
+
 /** The command's output; throws with what it said when it fails. */
 export async function output(command: Deno.Command): Promise<string> {
   const { success, stdout, stderr } = await command.output();

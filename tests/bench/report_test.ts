@@ -52,13 +52,18 @@ Deno.test("inTurns() leaves out the first round and goes from one to the next", 
 });
 
 Deno.test("parseSmaps() tells guest RAM from the rest", () => {
-  const text =
-    `7f0000000000-7f0000200000 rw-s 00000000 00:01 254 /memfd:paddock-ram (deleted)
+  const text = `7f0000000000-7f0000200000 rw-p 00000000 00:00 0
 Rss:                2048 kB
 Pss:                2048 kB
+VmFlags: rd wr mr mw me nr dd hg
+7f0000300000-7f0000301000 r--p 00000000 00:00 0 [vvar]
+Rss:                   0 kB
+Pss:                   0 kB
+VmFlags: rd mr pf io de dd
 7f0000400000-7f0000500000 r-xp 00000000 00:01 1 /usr/bin/deno
 Rss:                1024 kB
 Pss:                 512 kB
+VmFlags: rd ex mr mw me
 `;
   assertEquals(parseSmaps(text), { rss: 1, pss: 0.5, guest: 2 });
 });

@@ -64,9 +64,11 @@ async function prepare(folder: string) {
   await Deno.writeTextFile(files.empty, "");
   await Deno.writeFile(files.disk, new Uint8Array(2 ** 20));
   const boot = { kernel: files.kernel };
-  const devices = [{ use: "rng" }, { use: "block", path: files.disk }, {
-    use: "rng",
-  }];
+  const devices = [
+    { use: "console" },
+    { use: "block", path: files.disk },
+    { use: "rng" },
+  ];
   const manifest = { memory: "32M", boot, devices };
   await Deno.writeTextFile(files.manifest, JSON.stringify(manifest));
   return files;
