@@ -72,11 +72,13 @@ export class DeviceSet {
     ram: SharedRam,
     kicks: DeviceKicks | undefined,
   ): DeviceHost {
-    const { name, index, module, options, permissions, virtio } = config;
+    const { name, index, module, builtIn, options, permissions, virtio } =
+      config;
     return new DeviceHost({
       name,
       index,
       module,
+      builtIn,
       options,
       grants: permissions,
       virtio,

@@ -8,7 +8,6 @@ import type { VirtioConfig } from "../manifest/config.ts";
 import type { DeviceKicks } from "./kick_path.ts";
 import { RateLimit } from "./rate_limit.ts";
 import { nextTask } from "../sys/next_task.ts";
-import { workerPermissions } from "../sandbox/grants.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
 import {
   ACK_RESULT,
@@ -25,6 +24,7 @@ import {
   wordsOf,
 } from "../virtio/device_page.ts";
 import { offeredFeatures, readDeclaration } from "./declaration.ts";
+import { startDeviceWorker } from "./spawn.ts";
 import { type Declaration, isFromWorker, type ToWorker } from "./messages.ts";
 
 /** How long a device may take to obey a command; it is cut off for good after that, so a busy host gets some time. */
@@ -51,6 +51,8 @@ export interface DeviceHostOptions {
   readonly index: number;
   /** Absolute URL of the device's module. */
   readonly module: string;
+  /** One of ours, whose imports are trusted. */
+  readonly builtIn: boolean;
   readonly options: Readonly<Record<string, unknown>>;
   readonly grants: PermissionSet;
   readonly virtio: VirtioConfig;
@@ -147,22 +149,9 @@ export class DeviceHost {
   }
 
   #spawn(): void {
-    const { module, name, index, options, grants, irqPage, ram, trace } =
-      this.#options;
-    const harness = new URL("./queue_worker.ts", import.meta.url).href;
-    // A blob may import statically what the worker itself may not read: the harness and the device's module.
-    const bootstrap = `import { serve } from ${JSON.stringify(harness)};
-import device from ${JSON.stringify(module)};
-serve(device);`;
-    const url = URL.createObjectURL(
-      new Blob([bootstrap], { type: "text/javascript" }),
-    );
+    const { name, index, options, irqPage, ram, trace } = this.#options;
     this.#worker?.terminate();
-    const worker = new Worker(url, {
-      type: "module",
-      name,
-      deno: { permissions: workerPermissions(grants) },
-    });
+    const worker = startDeviceWorker(this.#options);
     this.#worker = worker;
     worker.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (worker === this.#worker) this.#receive(data);
@@ -183,7 +172,6 @@ serve(device);`;
       trace,
     };
     worker.postMessage(init);
-    URL.revokeObjectURL(url);
   }
 
   #receive(message: unknown): void {

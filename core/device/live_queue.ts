@@ -120,6 +120,11 @@ export class LiveQueue implements PulledQueue {
 
   pop(): DescriptorChain | null {
     if (this.#stopped) return null;
+    // A driver that adds chains without end must not keep the device from main.
+    if (this.#wiring.commandPending()) {
+      this.#wiring.again();
+      return null;
+    }
     try {
       let chain = this.#ring.pop();
       if (chain === null && this.#ring.enableNotifications()) {

@@ -19,3 +19,21 @@ export function workerPermissions(
     sys: false,
   };
 }
+
+/**
+ * What the launcher of a device's worker may do: what the device may, for it cannot grant more than it has; and read
+ * the device's own folder and the core, which bounds what the device's modules can import.
+ */
+export function launcherPermissions(
+  grants: PermissionSet,
+  module: string,
+): Deno.PermissionOptionsObject {
+  const core = new URL("../", import.meta.url);
+  const folders = [core, new URL(".", module)]
+    .filter(({ protocol }) => protocol === "file:")
+    .map(({ pathname }) => decodeURIComponent(pathname));
+  return workerPermissions({
+    ...grants,
+    read: [...grants.read, ...folders],
+  });
+}

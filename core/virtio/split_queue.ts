@@ -155,7 +155,7 @@ export class SplitQueue implements Virtqueue {
       if (word & VIRTQ_DESC_F_INDIRECT) {
         entries = countEntries(length, word, mayBeIndirect, this.size);
         // The table is read by words, so that a misaligned one would be read elsewhere.
-        if (offset < 0 || (u32[at]! & 3) !== 0) refuseTable(gpa);
+        if (offset < 0 || (offset & 3) !== 0) refuseTable(gpa);
         table = offset / 4;
         index = 0;
         steps = -1;

@@ -15,7 +15,7 @@ import {
 
 export interface RingSample {
   readonly chains: number;
-  /** Of the device alone. */
+  /** Of the device alone, a chain of the median batch. */
   readonly ns: number;
   readonly sum: number;
   /** Allocated on V8's heap meanwhile; only with "bytes". */
@@ -40,17 +40,20 @@ function timed(
   driver: RingDriver,
   total: number,
 ): RingSample {
-  let chains = 0, ms = 0;
+  const batches = Math.ceil(total / driver.batch);
+  const times = new Float64Array(batches);
   driver.sum = 0;
-  for (; chains < total; chains += driver.batch) {
+  for (let i = 0; i < batches; i++) {
     driver.offer();
     const start = performance.now();
     const done = serve(queue);
-    ms += performance.now() - start;
+    times[i] = performance.now() - start;
     check(done, driver.batch);
     driver.collect();
   }
-  return { chains, ns: ms * 1e6, sum: driver.sum };
+  const median = times.sort()[batches >> 1]!;
+  const ns = median * 1e6 / driver.batch;
+  return { chains: batches * driver.batch, ns, sum: driver.sum };
 }
 
 function counted(queue: Virtqueue, driver: RingDriver, total: number): number {

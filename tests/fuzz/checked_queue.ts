@@ -24,6 +24,7 @@ export class CheckedQueue implements Virtqueue {
   readonly #ring: Virtqueue;
   readonly #model: RingModel;
   readonly #ram: CountedRam;
+  #revoked = false;
   readonly #chains = new Map<DescriptorChain, ModelChain>();
 
   constructor(ring: Virtqueue, model: RingModel, ram: CountedRam) {
@@ -36,12 +37,22 @@ export class CheckedQueue implements Virtqueue {
     return this.#ring.size;
   }
 
+  /** The driver has the ring back: from now on every call is a finding. */
+  revoke(): void {
+    this.#revoked = true;
+  }
+
+  #check(call: string): void {
+    if (this.#revoked) throw new Finding(`revoked: ${call} after the reset`);
+  }
+
   /** What the model has for a chain that was popped. */
   modelOf(chain: DescriptorChain): ModelChain {
     return this.#chains.get(chain)!;
   }
 
   pop(): DescriptorChain | null {
+    this.#check("pop()");
     const expected = this.#model.pop();
     this.#ram.left = 2 * this.#ring.size + 1;
     let chain: DescriptorChain | null;
@@ -80,11 +91,13 @@ export class CheckedQueue implements Virtqueue {
   }
 
   addUsed(chain: DescriptorChain, written: number): void {
+    this.#check("addUsed()");
     this.#model.addUsed(this.modelOf(chain), written);
     this.#ring.addUsed(chain, written);
   }
 
   needsInterrupt(): boolean {
+    this.#check("needsInterrupt()");
     const expected = this.#model.needsInterrupt();
     const needs = this.#ring.needsInterrupt();
     if (expected === null || needs === expected) return needs;
@@ -92,11 +105,13 @@ export class CheckedQueue implements Virtqueue {
   }
 
   disableNotifications(): void {
+    this.#check("disableNotifications()");
     this.#model.disable();
     this.#ring.disableNotifications();
   }
 
   enableNotifications(): boolean {
+    this.#check("enableNotifications()");
     const expected = this.#model.enable();
     const more = this.#ring.enableNotifications();
     if (more === expected) return more;

@@ -1,8 +1,9 @@
 // What the two levels of the fuzzer have in common: cases by seed and index, and cutting a failing one down.
 import type { Random } from "./random.ts";
 
-/** Runs left for cutting one case down. */
+/** Runs and time for cutting one case down. */
 const SHRINK_RUNS = 2000;
+const SHRINK_MS = 20_000;
 
 export interface Level<Step, Case extends { readonly steps: readonly Step[] }> {
   readonly name: "a" | "b";
@@ -28,12 +29,14 @@ export async function shrink<
 ): Promise<Case> {
   let smallest = failing;
   let runs = 0;
+  const deadline = performance.now() + SHRINK_MS;
+  const isEnough = () => runs >= SHRINK_RUNS || performance.now() > deadline;
   for (
     let size = Math.ceil(failing.steps.length / 2);
     size >= 1;
     size = size === 1 ? 0 : Math.ceil(size / 2)
   ) {
-    for (let at = 0; at < smallest.steps.length && runs < SHRINK_RUNS;) {
+    for (let at = 0; at < smallest.steps.length && !isEnough();) {
       const steps = smallest.steps.toSpliced(at, size);
       const tried = level.withSteps(smallest, steps);
       const found = await level.run(tried);

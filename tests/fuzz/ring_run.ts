@@ -48,6 +48,8 @@ export class RingRun {
   #live: LiveQueue | null = null;
   #checked: CheckedQueue | null = null;
   #setup: RingSetup | null = null;
+  /** The driver broke the queue: nothing is served until the next one. */
+  #dead = false;
   #held: Held[] = [];
   #failed: unknown = null;
   #again = false;
@@ -84,7 +86,7 @@ export class RingRun {
     this.#failed = null;
     if (!(error instanceof DriverError)) throw error;
     if (valid) throw new Finding(`valid driver: ${error.message}`);
-    this.#checked = null;
+    this.#dead = true;
   }
 
   #step(step: RingStep): void | Promise<void> {
@@ -130,6 +132,7 @@ export class RingRun {
 
   #open(setup: RingSetup): void {
     const allowed = accepts(setup);
+    this.#dead = false;
     let ring: Virtqueue;
     this.#ram.left = 3;
     try {
@@ -227,7 +230,7 @@ export class RingRun {
   }
 
   #serve(): void {
-    if (this.#checked === null || this.#live === null) return;
+    if (this.#live === null || this.#dead) return;
     let turns = 0;
     do {
       this.#again = false;
@@ -242,7 +245,7 @@ export class RingRun {
   }
 
   #finish(which: number): void | Promise<void> {
-    if (this.#held.length === 0 || this.#checked === null) return;
+    if (this.#held.length === 0 || this.#dead) return;
     const [held] = this.#held.splice(which % this.#held.length, 1);
     const { chain, resolve } = held!;
     const written = this.#answer(chain);
@@ -259,6 +262,7 @@ export class RingRun {
     const live = this.#live;
     if (live === null) return;
     const stopped = live.stop();
+    this.#checked?.revoke();
     for (const { resolve } of this.#held) resolve?.(0);
     await stopped;
     for (const { chain, resolve } of this.#held) {
@@ -268,9 +272,13 @@ export class RingRun {
     }
     live.flush();
     live.serve();
+    if (live.pop() !== null) {
+      throw new Finding("revoked: pop() after the reset");
+    }
+    if (this.#failed instanceof Finding) throw this.#failed;
+    this.#failed = null;
     this.#held = [];
     this.#live = null;
-    this.#checked = null;
   }
 
   #compareRam(): void {

@@ -5,6 +5,8 @@ import { Vm } from "../../core/vm.ts";
 import { withFolder } from "./guest.ts";
 import { linuxTest } from "./host.ts";
 
+const DEVICES = new URL("../../devices/", import.meta.url).pathname;
+
 const SCRIPT = `
 dd if=/dev/urandom of=/tmp/data bs=1M count=2 2>/dev/null
 dd if=/tmp/data of=/dev/vda bs=1M seek=4 conv=fsync 2>/dev/null
@@ -37,7 +39,8 @@ linuxTest(
           readOnly: false,
           serial: "",
           failAt: 60,
-          permissions: { read: [path], write: [path] },
+          // It wraps the built-in device, whose folder is not its own.
+          permissions: { read: [path, DEVICES], write: [path] },
         }],
       });
       const faults: string[] = [];

@@ -36,6 +36,8 @@ export interface FakeMachineOptions {
   readonly punchHole?: (offset: number, length: number) => boolean;
   readonly ram?: FakeRam;
   readonly budgetMs?: number;
+  /** Whether its imports are trusted; default true. */
+  readonly builtIn?: boolean;
   /** How it speaks virtio, where not as by default. */
   readonly virtio?: Partial<VirtioConfig>;
 }
@@ -89,6 +91,7 @@ export class FakeMachine implements AsyncDisposable {
       name: "dev0",
       index: 3,
       module: options.module,
+      builtIn: options.builtIn ?? true,
       options: options.options ?? {},
       grants: { ...NOTHING, ...options.grants },
       virtio: { ...MODERN, ...options.virtio },

@@ -4,8 +4,8 @@
  *   ring_loop split|packed 1|3|table CHAINS
  *
  * The driver of ../ring_driver.ts offers a batch, untimed; the device takes each chain and gives it
- * back, timed; the driver sums up what it got. Prints one line of JSON: the chains, the device's
- * time, and the driver's sum, which is the same wherever the same was done. */
+ * back, timed; the driver sums up what it got. Prints one line of JSON: the chains, the device's ns a
+ * chain in the median batch, and the driver's sum, which is the same wherever the same was done. */
 #include <err.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -272,6 +272,11 @@ static uint64_t device(bool packed) {
   return now() - start;
 }
 
+static int compare(const void *a, const void *b) {
+  uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+  return (left > right) - (left < right);
+}
+
 int main(int argc, char **argv) {
   if (argc != 4) errx(2, "usage: ring_loop split|packed 1|3|table CHAINS");
   bool packed = !strcmp(argv[1], "packed");
@@ -282,15 +287,19 @@ int main(int argc, char **argv) {
   int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
   ram = mmap(0, 4 * GIB, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (ram == MAP_FAILED) err(1, "mmap");
-  uint64_t total = strtoull(argv[3], 0, 10), done = 0, ns = 0;
+  uint64_t total = strtoull(argv[3], 0, 10), done = 0, batches = 0;
+  uint64_t *times = calloc(total / batch + 1, sizeof *times);
+  if (!times) err(1, "calloc");
   if (packed) packed_prepare();
   else split_prepare();
   for (; done < total; done += batch) {
     if (packed) packed_offer();
     else split_offer();
-    ns += device(packed);
+    times[batches++] = device(packed);
     if (packed) packed_collect();
     else split_collect();
   }
-  printf("{\"chains\":%lu,\"ns\":%lu,\"sum\":%lu}\n", done, ns, sum);
+  qsort(times, batches, sizeof *times, compare);
+  double ns = batches ? (double)times[batches / 2] / batch : 0;
+  printf("{\"chains\":%lu,\"ns\":%.2f,\"sum\":%lu}\n", done, ns, sum);
 }
