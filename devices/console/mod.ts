@@ -28,6 +28,8 @@ export default defineDevice(({ port, queue, updateConfig }) => {
   let inFlight = 0;
   let sending: DescriptorChain | null = null;
   let terminal: Uint8Array | null = null;
+  /** Linux takes the size from a configuration change only, and from one before its first output not at all. */
+  let announced = false;
 
   function deliver(receiveq: PulledQueue): void {
     let delivered = 0;
@@ -50,6 +52,8 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     while (inFlight < WINDOW) {
       sending ??= transmitq.pop();
       if (sending === null) break;
+      if (!announced && terminal !== null) updateConfig(0, terminal);
+      announced = true;
       const { readable } = sending;
       const bytes = new Uint8Array(Math.min(readable.remaining, MAX_OUTPUT));
       readable.read(bytes);
@@ -96,11 +100,8 @@ export default defineDevice(({ port, queue, updateConfig }) => {
       { name: "receiveq", size: 64, available: deliver },
       { name: "transmitq", size: 64, available: drain },
     ],
-    // Linux takes the size from a configuration change only.
-    activate() {
-      if (terminal !== null) updateConfig(0, terminal);
-    },
     reset() {
+      announced = false;
       const length = pending.reduce((sum, bytes) => sum + bytes.length, 0);
       pending = [];
       sending = null;

@@ -3,12 +3,8 @@ import { DriverError } from "../../core/errors.ts";
 import type { DescriptorChain } from "../../core/virtio/chain.ts";
 import { RamView } from "../../core/virtio/ram_view.ts";
 import type { Virtqueue } from "../../core/virtio/virtqueue.ts";
+import { Finding } from "./finding.ts";
 import { type ModelChain, REFUSED, type RingModel } from "./ring_model.ts";
-
-/** Something that should not be. Its message starts with what kind of thing it is, and a colon. */
-export class Finding extends Error {
-  override readonly name = "Finding";
-}
 
 /** RAM in which only so many translations may be made: what the device does with one chain is bounded. */
 export class CountedRam extends RamView {
@@ -25,6 +21,8 @@ export class CheckedQueue implements Virtqueue {
   readonly #model: RingModel;
   readonly #ram: CountedRam;
   #revoked = false;
+  /** What was called after that. It is thrown too, but the caller may have nobody who hears of it. */
+  misuse: Finding | null = null;
   readonly #chains = new Map<DescriptorChain, ModelChain>();
 
   constructor(ring: Virtqueue, model: RingModel, ram: CountedRam) {
@@ -43,7 +41,9 @@ export class CheckedQueue implements Virtqueue {
   }
 
   #check(call: string): void {
-    if (this.#revoked) throw new Finding(`revoked: ${call} after the reset`);
+    if (!this.#revoked) return;
+    this.misuse = new Finding(`revoked: ${call} after the reset`);
+    throw this.misuse;
   }
 
   /** What the model has for a chain that was popped. */

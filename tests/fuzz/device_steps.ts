@@ -1,5 +1,5 @@
 // Level B: what a guest does to a whole device: register accesses, writes to its RAM, and now and then some time.
-import { type RingStep, showRingStep } from "./ring_steps.ts";
+import { type MemoryStep, showRingStep } from "./ring_steps.ts";
 
 /** The devices that are fuzzed, by what their drivers have to know. */
 export interface Target {
@@ -29,23 +29,19 @@ export const TARGETS: readonly Target[] = [
   { ...legacy, ...console, name: "legacy console" },
 ];
 
-/** Steps of level A that only write to RAM. */
-export type MemoryStep = Extract<
-  RingStep,
-  { op: "desc" | "u16" | "zero" | "noise" }
->;
+export interface WriteStep {
+  readonly op: "write";
+  readonly offset: number;
+  readonly size: number;
+  readonly value: number;
+  /** Another vCPU does it: the next step does not wait for the answer. */
+  readonly aside: boolean;
+}
 
 export type DeviceStep =
   | MemoryStep
   | { readonly op: "read"; readonly offset: number; readonly size: number }
-  | {
-    readonly op: "write";
-    readonly offset: number;
-    readonly size: number;
-    readonly value: number;
-    /** Another vCPU does it: the next step does not wait for the answer. */
-    readonly aside: boolean;
-  }
+  | WriteStep
   /** The device gets some time. */
   | { readonly op: "pause" }
   /** Whoever holds the VM types that many bytes, or has another window size. */

@@ -3,7 +3,7 @@ import type { Random } from "./random.ts";
 
 /** Runs and time for cutting one case down. */
 const SHRINK_RUNS = 2000;
-const SHRINK_MS = 20_000;
+const SHRINK_MS = 10_000;
 
 export interface Level<Step, Case extends { readonly steps: readonly Step[] }> {
   readonly name: "a" | "b";

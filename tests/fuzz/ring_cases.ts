@@ -4,6 +4,7 @@ import { ValidDriver, validSetup } from "./ring_driver.ts";
 import {
   BUFFERS,
   type DescriptorStep,
+  type MemoryStep,
   RAM_SIZE,
   type RingCase,
   type RingSetup,
@@ -95,20 +96,31 @@ function stray(random: Random): RingStep {
 }
 
 /** The same step with one thing wrong in it. */
-export function bend(random: Random, step: RingStep): RingStep {
+function bend(random: Random, step: RingStep): RingStep {
   switch (step.op) {
     case "open":
       return { op: "open", setup: bendSetup(random, step.setup) };
+    case "finish":
+      return { op: "finish", which: random.below(8) };
+    case "serve":
+    case "stop":
+      return stray(random);
+    default:
+      return bendMemory(random, step);
+  }
+}
+
+/** The same for what is written to RAM. */
+export function bendMemory(random: Random, step: MemoryStep): MemoryStep {
+  switch (step.op) {
     case "desc":
       return bendDescriptor(random, step);
     case "u16":
       return { ...step, value: bendU16(random, step.value) };
-    case "finish":
-      return { op: "finish", which: random.below(8) };
     case "noise":
       return { ...step, seed: random.u32() };
-    default:
-      return stray(random);
+    case "zero":
+      return { ...step, length: random.below(step.length + 1) };
   }
 }
 
@@ -140,7 +152,8 @@ function bendDescriptor(random: Random, step: DescriptorStep): DescriptorStep {
     case 0:
       return { ...step, gpa: address(random) };
     case 1: {
-      const lengths = [0, 1, 15, 16, 17, 48, 0x200, 0x210, RAM_SIZE];
+      const { length: old } = step;
+      const lengths = [0, 1, 15, 16, 17, old + 16, 2 * old, 0x210, RAM_SIZE];
       const huge = [RAM_SIZE - step.gpa, 0x8000_0000, 0xffff_fff0, 0xffff_ffff];
       const length = random.pick([...lengths, ...huge]);
       return { ...step, length: length >>> 0 };

@@ -10,7 +10,7 @@ import {
 } from "./ring_steps.ts";
 
 const NEXT = 1, WRITE = 2, INDIRECT = 4, AVAIL = 0x80, USED = 0x8000;
-const MAX_PIECES = 4;
+const MAX_PIECES = 12;
 const TABLE_SIZE = 16 * MAX_PIECES;
 
 /** A ring that may be where it is, in the 2 KiB from `base` on. */
@@ -82,7 +82,8 @@ export class ValidDriver {
     const isTable = indirect && random.chance(40);
     const most = isTable ? size : room;
     if (room === 0 || (given !== undefined && given.length > most)) return;
-    const count = Math.min(random.between(1, MAX_PIECES), most);
+    const wanted = random.between(1, random.chance(10) ? MAX_PIECES : 4);
+    const count = Math.min(wanted, most);
     const pieces = given ?? this.#pieces(count);
     if (packed) this.#offerPacked(pieces, isTable);
     else this.#offerSplit(pieces, isTable);

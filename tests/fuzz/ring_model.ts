@@ -2,7 +2,7 @@
 // it does what the device's side of a ring should do; the real one is compared with it call by call, and RAM at the end.
 import { RAM_SIZE, type RingSetup } from "./ring_steps.ts";
 
-const NEXT = 1, WRITE = 2, INDIRECT = 4, AVAIL = 0x80, USED = 0x8000;
+const WRITE = 2;
 
 /** What the driver did is forbidden. */
 export const REFUSED = Symbol("refused");
@@ -20,7 +20,7 @@ export interface ModelChain {
   readonly pieces: readonly Piece[];
 }
 
-interface Descriptor {
+export interface Descriptor {
   readonly gpa: number;
   readonly length: number;
   readonly low: number;
@@ -133,179 +133,4 @@ export abstract class RingModel {
   abstract needsInterrupt(): boolean | null;
   abstract disable(): void;
   abstract enable(): boolean;
-}
-
-export class SplitModel extends RingModel {
-  #lastAvail = 0;
-  #nextUsed = 0;
-  #used = 0;
-
-  protected override next(): ModelChain | null | typeof REFUSED {
-    const { driver, desc, size } = this.setup;
-    const ahead = (this.u16(driver + 2) - this.#lastAvail) & 0xffff;
-    if (ahead === 0) return null;
-    if (ahead > size) return REFUSED;
-    const id = this.u16(driver + 4 + 2 * (this.#lastAvail % size));
-    if (id >= size || this.inFlight.has(id)) return REFUSED;
-    this.#lastAvail = (this.#lastAvail + 1) & 0xffff;
-    const pieces = this.#walk(desc, size, id, false);
-    if (pieces === null || !this.isOrdered(pieces)) return REFUSED;
-    return { id, slots: 1, pieces };
-  }
-
-  #walk(
-    table: number,
-    entries: number,
-    index: number,
-    nested: boolean,
-  ): Piece[] | null {
-    const pieces: Piece[] = [];
-    for (let count = 0; count < entries; count++) {
-      const entry = this.descriptor(table, index);
-      const { low: flags, high: next } = entry;
-      if (flags & INDIRECT) {
-        if (nested || flags & NEXT || !this.isTable(entry)) return null;
-        const rest = this.#walk(entry.gpa, entry.length / 16, 0, true);
-        return rest === null ? null : [...pieces, ...rest];
-      }
-      const piece = this.piece(entry, flags);
-      if (piece === null) return null;
-      pieces.push(...piece);
-      if (!(flags & NEXT)) return pieces;
-      if (next >= entries) return null;
-      index = next;
-    }
-    return null;
-  }
-
-  protected override use(chain: ModelChain, written: number): void {
-    const { device, size } = this.setup;
-    const at = device + 4 + 8 * (this.#nextUsed % size);
-    this.memory.setUint32(at, chain.id, true);
-    this.memory.setUint32(at + 4, written, true);
-    this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
-    this.setU16(device + 2, this.#nextUsed);
-    this.#used++;
-  }
-
-  override needsInterrupt(): boolean {
-    const { driver, size, eventIdx } = this.setup;
-    const used = this.#used;
-    this.#used = 0;
-    if (used === 0) return false;
-    if (!eventIdx) return (this.u16(driver) & 1) === 0;
-    // The driver wants one when the element with this index is used.
-    const event = this.u16(driver + 4 + 2 * size);
-    for (let back = 1; back <= used; back++) {
-      if (((this.#nextUsed - back) & 0xffff) === event) return true;
-    }
-    return false;
-  }
-
-  override disable(): void {
-    if (!this.setup.eventIdx) this.setU16(this.setup.device, 1);
-  }
-
-  override enable(): boolean {
-    const { device, driver, size, eventIdx } = this.setup;
-    if (eventIdx) this.setU16(device + 4 + 8 * size, this.#lastAvail);
-    else this.setU16(device, 0);
-    return this.u16(driver + 2) !== this.#lastAvail;
-  }
-}
-
-export class PackedModel extends RingModel {
-  /** Descriptors that were ever taken and given back: position and wrap counter follow from them. */
-  #taken = 0;
-  #used = 0;
-  #signalled = 0;
-
-  #isFirstRound(count: number): boolean {
-    return Math.floor(count / this.setup.size) % 2 === 0;
-  }
-
-  #flags(count: number): number {
-    return this.descriptor(this.setup.desc, count % this.setup.size).high;
-  }
-
-  #isAvailable(): boolean {
-    const flags = this.#flags(this.#taken) & (AVAIL | USED);
-    return flags === (this.#isFirstRound(this.#taken) ? AVAIL : USED);
-  }
-
-  protected override next(): ModelChain | null | typeof REFUSED {
-    const { desc, size } = this.setup;
-    if (!this.#isAvailable()) return null;
-    let slots = 1;
-    while (this.#flags(this.#taken + slots - 1) & NEXT) {
-      if (++slots > size) return REFUSED;
-    }
-    if (this.#taken + slots - this.#used > size) return REFUSED;
-    const list = Array.from(
-      { length: slots },
-      (_, i) => this.descriptor(desc, (this.#taken + i) % size),
-    );
-    const id = list.at(-1)!.low;
-    if (id >= size || this.inFlight.has(id)) return REFUSED;
-    const pieces = this.#pieces(list);
-    if (pieces === null || !this.isOrdered(pieces)) return REFUSED;
-    this.#taken += slots;
-    return { id, slots, pieces };
-  }
-
-  #pieces(list: readonly Descriptor[]): Piece[] | null {
-    const [first] = list;
-    if (list.some(({ high }) => high & INDIRECT)) {
-      if (list.length > 1 || !this.isTable(first!)) return null;
-      const { gpa, length } = first!;
-      list = Array.from(
-        { length: length / 16 },
-        (_, i) => this.descriptor(gpa, i),
-      );
-    }
-    const pieces = list.map((entry) => this.piece(entry, entry.high));
-    return pieces.includes(null) ? null : pieces.flatMap((piece) => piece!);
-  }
-
-  protected override use(chain: ModelChain, written: number): void {
-    const { desc, size } = this.setup;
-    const at = desc + 16 * (this.#used % size);
-    this.memory.setUint32(at + 8, written, true);
-    this.setU16(at + 12, chain.id);
-    const wrap = this.#isFirstRound(this.#used) ? AVAIL | USED : 0;
-    this.setU16(at + 14, wrap | (written > 0 ? WRITE : 0));
-    this.#used += chain.slots;
-  }
-
-  override needsInterrupt(): boolean | null {
-    const { driver, size, eventIdx } = this.setup;
-    const from = this.#signalled;
-    this.#signalled = this.#used;
-    if (from === this.#used) return false;
-    const flags = this.u16(driver + 2) & 3;
-    if (flags === 1) return false;
-    if (flags !== 2 || !eventIdx) return true;
-    const event = this.u16(driver);
-    // No descriptor has that place, or a whole round passed at once.
-    if ((event & 0x7fff) >= size || this.#used - from > size) return null;
-    for (let count = from; count < this.#used; count++) {
-      const place = count % size | (this.#isFirstRound(count) ? 0x8000 : 0);
-      if (place === event) return true;
-    }
-    return false;
-  }
-
-  override disable(): void {
-    this.setU16(this.setup.device + 2, 1);
-  }
-
-  override enable(): boolean {
-    const { device, size, eventIdx } = this.setup;
-    if (eventIdx) {
-      const wrap = this.#isFirstRound(this.#taken) ? 0x8000 : 0;
-      this.setU16(device, this.#taken % size | wrap);
-    }
-    this.setU16(device + 2, eventIdx ? 2 : 0);
-    return this.#isAvailable();
-  }
 }

@@ -7,12 +7,14 @@ import { InOrderQueue } from "../../core/virtio/in_order_queue.ts";
 import { PackedQueue } from "../../core/virtio/packed_queue.ts";
 import { SplitQueue } from "../../core/virtio/split_queue.ts";
 import type { Virtqueue } from "../../core/virtio/virtqueue.ts";
-import { CheckedQueue, CountedRam, Finding } from "./checked_queue.ts";
-import { Random } from "./random.ts";
-import { accepts, PackedModel, SplitModel } from "./ring_model.ts";
+import { CheckedQueue, CountedRam } from "./checked_queue.ts";
+import { Finding } from "./finding.ts";
+import { PackedModel } from "./packed_model.ts";
+import { accepts } from "./ring_model.ts";
+import { SplitModel } from "./split_model.ts";
+import { TwinMemory } from "./twin_memory.ts";
 import {
   BUFFERS,
-  type DescriptorStep,
   RAM_SIZE,
   type RingCase,
   type RingSetup,
@@ -31,20 +33,10 @@ interface Held {
   readonly resolve: ((written: number) => void) | null;
 }
 
-/** Guest RAM, the model's copy of it, and one queue. It is used for one case after the other. */
+/** One queue, the model's and the real one. It is used for one case after the other. */
 export class RingRun {
-  readonly #buffer = new SharedArrayBuffer(RAM_SIZE);
-  readonly #bytes = new Uint8Array(this.#buffer);
-  readonly #words = new Uint32Array(this.#buffer);
-  readonly #real = new DataView(this.#buffer);
-  readonly #modelBytes = new Uint8Array(RAM_SIZE);
-  readonly #modelWords = new Uint32Array(this.#modelBytes.buffer);
-  readonly #model = new DataView(this.#modelBytes.buffer);
-  readonly #ram = new CountedRam({
-    buffer: this.#buffer,
-    byteOffset: 0,
-    size: RAM_SIZE,
-  });
+  readonly #memory = new TwinMemory();
+  readonly #ram = new CountedRam(this.#memory.shared);
   #live: LiveQueue | null = null;
   #checked: CheckedQueue | null = null;
   #setup: RingSetup | null = null;
@@ -58,8 +50,7 @@ export class RingRun {
 
   /** What is wrong, or null. */
   async run({ steps, valid }: RingCase): Promise<string | null> {
-    this.#bytes.fill(0);
-    this.#modelBytes.fill(0);
+    this.#memory.zero(0, RAM_SIZE);
     this.#count = 0;
     try {
       for (const step of steps) {
@@ -68,7 +59,7 @@ export class RingRun {
         this.#judge(valid);
       }
       await this.#stop();
-      this.#compareRam();
+      this.#memory.compare();
       await this.#serveValid();
       return null;
     } catch (error) {
@@ -95,39 +86,15 @@ export class RingRun {
         return this.#live === null
           ? this.#open(step.setup)
           : this.#stop().then(() => this.#open(step.setup));
-      case "desc":
-        this.#descriptor(this.#real, step);
-        return this.#descriptor(this.#model, step);
-      case "u16":
-        this.#real.setUint16(step.at, step.value, true);
-        return this.#model.setUint16(step.at, step.value, true);
-      case "zero":
-        this.#bytes.fill(0, step.at, step.at + step.length);
-        this.#modelBytes.fill(0, step.at, step.at + step.length);
-        return;
-      case "noise": {
-        const random = new Random(step.seed, 0);
-        for (let at = step.at; at < step.at + step.length; at++) {
-          this.#bytes[at] = this.#modelBytes[at] = random.u32();
-        }
-        return;
-      }
       case "serve":
         return this.#serve();
       case "finish":
         return this.#finish(step.which);
       case "stop":
         return this.#stop();
+      default:
+        return this.#memory.write(step);
     }
-  }
-
-  #descriptor(view: DataView, step: DescriptorStep): void {
-    const { at, gpa, length, low, high } = step;
-    view.setUint32(at, gpa >>> 0, true);
-    view.setUint32(at + 4, Math.floor(gpa / 2 ** 32) >>> 0, true);
-    view.setUint32(at + 8, length, true);
-    view.setUint16(at + 12, low, true);
-    view.setUint16(at + 14, high, true);
   }
 
   #open(setup: RingSetup): void {
@@ -145,7 +112,7 @@ export class RingRun {
     if (!allowed) throw new Finding("rings: accepted where they may not be");
     const Model = setup.packed ? PackedModel : SplitModel;
     const device = setup.inOrder ? new InOrderQueue(ring) : ring;
-    const model = new Model(this.#model, setup);
+    const model = new Model(this.#memory.model, setup);
     this.#setup = setup;
     this.#checked = new CheckedQueue(device, model, this.#ram);
     this.#live = new LiveQueue(this.#checked, this.#declare(setup), {
@@ -195,12 +162,13 @@ export class RingRun {
       throw new Finding("unbounded: more chains in one turn than the ring has");
     }
     const { readable } = chain;
+    const model = this.#memory.modelBytes;
     const bytes = new Uint8Array(Math.min(readable.remaining, MAX_BYTES));
     readable.read(bytes);
     let at = 0;
     for (const piece of this.#checked!.modelOf(chain).pieces) {
       for (let i = 0; i < piece.length && at < bytes.length; i++, at++) {
-        if (piece.write || this.#modelBytes[piece.at + i] !== bytes[at]) {
+        if (piece.write || model[piece.at + i] !== bytes[at]) {
           throw new Finding("content: other bytes than the driver's were read");
         }
       }
@@ -223,7 +191,7 @@ export class RingRun {
     for (const { at, length, write } of this.#checked!.modelOf(chain).pieces) {
       if (!write || left === 0) continue;
       const size = Math.min(length, left);
-      this.#modelBytes.fill(0x80 | count, at, at + size);
+      this.#memory.modelBytes.fill(0x80 | count, at, at + size);
       left -= size;
     }
     return length;
@@ -275,28 +243,16 @@ export class RingRun {
     if (live.pop() !== null) {
       throw new Finding("revoked: pop() after the reset");
     }
-    if (this.#failed instanceof Finding) throw this.#failed;
-    this.#failed = null;
+    if (this.#checked!.misuse !== null) throw this.#checked!.misuse;
     this.#held = [];
     this.#live = null;
-  }
-
-  #compareRam(): void {
-    const { length } = this.#words;
-    for (let i = 0; i < length; i++) {
-      if (this.#words[i] === this.#modelWords[i]) continue;
-      const at = `0x${(4 * i).toString(16)}`;
-      throw new Finding(`RAM: differs from what should be there at ${at}`);
-    }
   }
 
   /** Whatever was before, valid rings and a valid request work. */
   async #serveValid(): Promise<void> {
     const packed = this.#setup?.packed ?? false;
     const [desc, driver, device] = [0x400, 0x600, 0x700];
-    for (const bytes of [this.#bytes, this.#modelBytes]) {
-      bytes.fill(0, desc, device + 0x100);
-    }
+    this.#memory.zero(desc, device + 0x100 - desc);
     this.#open({
       packed,
       inOrder: false,
@@ -314,12 +270,13 @@ export class RingRun {
     if (!packed) this.#step({ op: "u16", at: driver + 2, value: 1 });
     this.#serve();
     this.#judge(true);
+    const { bytes } = this.#memory;
     const used = packed
-      ? this.#bytes[desc + 12] === 3 && this.#bytes[desc + 15] === 0x80
-      : this.#bytes[device + 2] === 1 && this.#bytes[device + 4] === 0;
+      ? bytes[desc + 12] === 3 && bytes[desc + 15] === 0x80
+      : bytes[device + 2] === 1 && bytes[device + 4] === 0;
     if (!used) throw new Finding("recovery: a valid request is not served");
     await this.#stop();
-    this.#compareRam();
+    this.#memory.compare();
   }
 }
 

@@ -49,6 +49,12 @@ export type RingStep =
   | { readonly op: "finish"; readonly which: number }
   | { readonly op: "stop" };
 
+/** Steps that only write to RAM. */
+export type MemoryStep = Extract<
+  RingStep,
+  { op: "desc" | "u16" | "zero" | "noise" }
+>;
+
 export interface RingCase {
   /** The driver does nothing wrong, so nothing may be refused. */
   readonly valid: boolean;

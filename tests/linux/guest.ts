@@ -11,7 +11,7 @@ export interface GuestOptions {
   readonly cmdline?: string;
   /** Behind the console, which is the first device. */
   readonly devices?: readonly Record<string, unknown>[];
-  /** Seconds until the guest is killed; 60 if absent. */
+  /** Seconds until the guest is killed; 150 if absent. */
   readonly timeout?: number;
   /** Another `boot` than Debian's guest with this script. */
   readonly boot?: Record<string, unknown>;
@@ -57,7 +57,7 @@ export function runGuest(
 
 async function watch(
   vm: Vm,
-  { timeout = 60, during }: GuestOptions,
+  { timeout = 150, during }: GuestOptions,
 ): Promise<GuestResult> {
   const faults: string[] = [];
   vm.on("drivererror", ({ message }) => faults.push(message));
@@ -97,11 +97,11 @@ export function valueOf(text: string, name: string): string {
   return line[1]!;
 }
 
-/** Waits until `look` finds something; fails after 40 s. */
+/** Waits until `look` finds something; fails after 100 s. */
 export async function until(what: string, look: () => boolean): Promise<void> {
-  const end = performance.now() + 40_000;
+  const end = performance.now() + 100_000;
   while (!look()) {
-    if (performance.now() > end) throw new Error(`No ${what} within 40 s`);
+    if (performance.now() > end) throw new Error(`No ${what} within 100 s`);
     await new Promise((next) => setTimeout(next, 20));
   }
 }

@@ -13,11 +13,13 @@ exec </dev/null >/dev/ttyS0 2>&1
 device() { basename "$(dirname "$(grep -l -x "$1" /sys/bus/virtio/devices/*/device)")"; }
 disk=$(device 0x0002)
 rng=$(device 0x0004)
-console=$(device 0x0003)
 driver() { echo "$2" >/sys/bus/virtio/drivers/$1/$3; }
-# Waits for a file that a driver makes.
+# Waits for a device that a driver makes.
 appears() {
-  for i in $(seq 500); do [ -e "$1" ] && return; sleep 0.01; done
+  for i in $(seq 500); do
+    [ -e "$1" ] && (: <"$1") 2>/dev/null && return
+    sleep 0.01
+  done
   echo "error: no $1 in round $round"
 }
 
@@ -29,27 +31,29 @@ for round in $(seq ${ROUNDS}); do
   appears /dev/vda
   appears /dev/hvc0
   # Opened here: a dd that comes late would make a file where the device was.
-  exec 3</dev/vda 4<>/dev/vda 5</dev/hwrng 6>/dev/hvc0
+  exec 6>/dev/hvc0
+  head -c 300 /tmp/data | od >&6 2>/dev/null &
+  writer=$!
+  exec 6>&- 3</dev/vda 4<>/dev/vda 5</dev/hwrng
   dd of=/dev/null bs=64k <&3 2>/dev/null &
   dd if=/dev/zero bs=64k count=32 >&4 2>/dev/null &
   dd of=/dev/null bs=512 count=100 <&5 2>/dev/null &
-  head -c 300 /tmp/data | od >&6 2>/dev/null &
-  writer=$!
-  exec 3<&- 4<&- 5<&- 6>&-
+  exec 3<&- 4<&- 5<&-
   [ $((round % 3)) = 0 ] && usleep 20000
   driver virtio_blk $disk unbind
   driver virtio_rng $rng unbind
   # Linux 6.1 frees the wrong thing if the console still has output in flight (free_buf in remove_vqs).
   wait $writer
-  driver virtio_console $console unbind
-  driver virtio_console $console bind
+  # By its module: Linux counts on with each bound port, and has terminals for the first eight.
+  rmmod virtio_console
+  insmod /lib/modules/virtio_console.ko
   driver virtio_rng $rng bind
   driver virtio_blk $disk bind
   wait
 done
 echo "rounds: $round"
 
-for name in virtio_blk virtio_rng virtio_console; do
+for name in virtio_blk virtio_rng; do
   rmmod $name && insmod /lib/modules/$name.ko && echo "reloaded: $name"
 done
 appears /dev/vda
@@ -85,7 +89,7 @@ linuxTest(
       assertEquals(valueOf(text, "rounds"), `${ROUNDS}`);
       assertEquals(
         [...text.matchAll(/^reloaded: (.*)$/gm)].map(([_, name]) => name),
-        ["virtio_blk", "virtio_rng", "virtio_console"],
+        ["virtio_blk", "virtio_rng"],
         text,
       );
       assertEquals(valueOf(text, "data"), "intact");
