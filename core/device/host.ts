@@ -91,13 +91,18 @@ export class DeviceHost {
   /** The holder's end of the device's messages. It stays when the worker starts again. */
   readonly port: DevicePort = {
     onmessage: null,
-    postMessage: (data, transfer = []) =>
-      this.#worker?.postMessage({ type: "port", data }, transfer),
+    postMessage: (data, transfer = []) => {
+      if (this.#closing) return;
+      if (this.#worker === null) this.#early.push([data, transfer]);
+      else this.#worker.postMessage({ type: "port", data }, transfer);
+    },
   };
   readonly #options: DeviceHostOptions;
   readonly #budgetMs: number;
   readonly #words: Words;
   #worker: Worker | null = null;
+  /** For the device, from before its worker was there. */
+  readonly #early: [unknown, Transferable[]][] = [];
   /** The worker's thread has ended, by an error or on command. */
   #dead = false;
   #closing = false;
@@ -172,6 +177,7 @@ export class DeviceHost {
       trace,
     };
     worker.postMessage(init);
+    for (const early of this.#early.splice(0)) this.port.postMessage(...early);
   }
 
   #receive(message: unknown): void {
