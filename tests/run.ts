@@ -4,6 +4,7 @@
 import { HostError } from "../core/errors.ts";
 import { whyNoLinux } from "./linux/host.ts";
 import { canRunLab, ensureLab, runInLab } from "./lab/lab.ts";
+import { coverageLine } from "./virtio/coverage.ts";
 import { whyNoKvm } from "./kvm/host.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
@@ -233,7 +234,7 @@ async function conclude(results: readonly FileResult[]): Promise<number> {
     failed: sum("failed"),
     skipped: sum("skipped"),
   };
-  await write(`${tally(total)}\n`);
+  await write(`${coverageLine()}\n${tally(total)}\n`);
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
 

@@ -12,13 +12,15 @@ const LINES = 1000;
 const SCRIPT = `
 dd if=/dev/hwrng of=/tmp/r bs=4096 count=8 2>/dev/null
 echo "rng: $(wc -c </tmp/r) bytes, packed $(gzip -c /tmp/r | wc -c)"
-for i in $(seq 100); do [ "$(stty size)" = "43 132" ] && break; usleep 50000; done
-echo "size: $(stty size)"
-trap 'echo "resized: $(stty size)"' WINCH
+size_becomes() {
+  for i in $(seq 100); do [ "$(stty size 2>/dev/null)" = "$1" ] && break; usleep 50000; done
+  stty size
+}
+echo "size: $(size_becomes "43 132")"
 echo ready
+echo "resized: $(size_becomes "30 100")"
 read line
 echo "line: $line"
-trap - WINCH
 stty raw -echo
 echo more
 head -c ${LARGE} | sha256sum | sed 's/^/large: /'
@@ -40,7 +42,7 @@ linuxTest(
         vm.console!.resize(132, 43);
         await until("prompt", () => text().includes("ready\n"));
         vm.console!.resize(100, 30);
-        await new Promise((next) => setTimeout(next, 300));
+        await until("new size", () => text().includes("resized: "));
         await type("hello gu\x7f\x7fthere\r");
         await until("next prompt", () => text().includes("more"));
         for (let at = 0; at < LARGE; at += 10_000) {

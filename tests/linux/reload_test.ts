@@ -32,7 +32,7 @@ for round in $(seq ${ROUNDS}); do
   appears /dev/hvc0
   # Opened here: a dd that comes late would make a file where the device was.
   exec 6>/dev/hvc0
-  head -c 300 /tmp/data | od >&6 2>/dev/null &
+  head -c 50 /tmp/data | od >&6 2>/dev/null &
   writer=$!
   exec 6>&- 3</dev/vda 4<>/dev/vda 5</dev/hwrng
   dd of=/dev/null bs=64k <&3 2>/dev/null &
