@@ -203,6 +203,7 @@ export class Service {
         this.#queues[words[ARGUMENT]!] = null;
         break;
       case ENABLE:
+        await this.#queues[words[ARGUMENT]!]?.stop();
         this.#queues[words[ARGUMENT]!] = this.#openQueue(words[ARGUMENT]!);
         Atomics.or(words, KICKED, 1 << words[ARGUMENT]!);
         Atomics.add(words, DOORBELL, 1);
