@@ -23,6 +23,8 @@ export const EBDA = 0x9fc00;
 /** GPA and size of the ACPI tables; the RSDP is at the start, inside the range that ACPI 6.5 §5.2.5.1 has searched. */
 export const ACPI_TABLES = 0xe0000;
 export const ACPI_TABLES_SIZE = 0x20000;
+/** GPA: where a PC's firmware takes over after a reset; Linux jumps here, in real mode, to reboot by BIOS. */
+export const RESET_VECTOR = 0xffff0;
 /** GPA: kernels and flat images are loaded from here on. */
 export const HIGH_MEMORY = 1 * MiB;
 

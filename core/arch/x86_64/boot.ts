@@ -3,11 +3,14 @@
 import { ManifestError } from "../../errors.ts";
 import type { GuestMemory } from "../../memory/guest_memory.ts";
 import {
+  ACPI_RESET,
+  ACPI_RESET_VALUE,
   ACPI_TABLES,
   CMDLINE,
   CMDLINE_SIZE,
   HIGH_MEMORY,
   PVH_START_INFO,
+  RESET_VECTOR,
   ZERO_PAGE,
 } from "../../memory/layout.ts";
 import { buildAcpiTables } from "./acpi.ts";
@@ -30,6 +33,12 @@ export type BootImage =
   }
   | { readonly kind: "flat"; readonly image: Uint8Array };
 
+/** mov dx, ACPI_RESET; mov al, ACPI_RESET_VALUE; out dx, al; hlt */
+const RESET_CODE = Uint8Array.of(
+  ...[0xba, ACPI_RESET & 0xff, ACPI_RESET >> 8],
+  ...[0xb0, ACPI_RESET_VALUE, 0xee, 0xf4],
+);
+
 const PAGE = 4096;
 const MiB = 2 ** 20;
 const mebibytes = (bytes: number) => `${Math.ceil(bytes / MiB)} MiB`;
@@ -43,6 +52,7 @@ export function loadBoot(
 ): EntryState {
   const { bytes, rsdp } = buildAcpiTables(machine);
   memory.write(ACPI_TABLES, bytes);
+  memory.write(RESET_VECTOR, RESET_CODE);
   if (image.kind === "flat") return loadFlat(image.image, memory, rsdp);
   const { kernel } = image;
   const placed = kernel.kind === "elf"
