@@ -16,6 +16,7 @@ import {
   DOORBELL,
   IS_WRITE,
   LENGTH,
+  MMIO,
   REQUESTED,
   SERVED,
   slotOf,
@@ -104,7 +105,7 @@ export class EventLoop {
       high: words[slot + DATA_HIGH]! >>> 0,
     };
     const range = findRange(
-      this.views[words[slot + SPACE]! === 0 ? 0 : 1],
+      this.views[words[slot + SPACE]! === MMIO ? 0 : 1],
       address,
     );
     if (range === null) {

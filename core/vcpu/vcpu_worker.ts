@@ -6,7 +6,9 @@ import { Mailbox } from "../bus/mailbox.ts";
 import { SerialPort } from "../bus/serial.ts";
 import {
   EXITS,
+  MMIO,
   parkWhilePaused,
+  PIO,
   ringDoorbell,
   RUN_STATE,
   RUNNING,
@@ -114,7 +116,9 @@ class VcpuLoop {
     const isWrite = this.#run8[MMIO_IS_WRITE]!;
     router.low = run32[MMIO_DATA]!;
     router.high = run32[MMIO_DATA + 1]!;
-    if (!router.access(0, address, run32[MMIO_LENGTH]!, isWrite)) return false;
+    if (!router.access(MMIO, address, run32[MMIO_LENGTH]!, isWrite)) {
+      return false;
+    }
     if (isWrite === 0) {
       run32[MMIO_DATA] = router.low;
       run32[MMIO_DATA + 1] = router.high;
@@ -137,7 +141,7 @@ class VcpuLoop {
           router.low |= this.#run8[at + b]! << (8 * b);
         }
       }
-      if (!router.access(1, port, size, isRead ? 0 : 1)) return false;
+      if (!router.access(PIO, port, size, isRead ? 0 : 1)) return false;
       if (isRead) {
         for (let b = 0; b < size; b++) {
           this.#run8[at + b] = router.low >>> (8 * b);

@@ -4,7 +4,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { fetchKernel } from "../../core/image/debian.ts";
 import { unpackIntoCache } from "../../core/image/boot_source.ts";
 import { ManifestError, Vm } from "../../core/mod.ts";
-import { HELLO, paddock, withFolder } from "./hello.ts";
+import { HELLO, paddock } from "./hello.ts";
+import { withFolder } from "../support/folder.ts";
 import { kvmTest } from "./host.ts";
 
 type Boot = Record<string, unknown>;

@@ -8,14 +8,8 @@ import {
 } from "@std/assert";
 import { probeKernelMode } from "../../core/arch/x86_64/probe.ts";
 import { KvmSystem } from "../../core/kvm/system.ts";
-import {
-  hello,
-  paddock,
-  processesWith,
-  readUntil,
-  ROOT,
-  withFolder,
-} from "./hello.ts";
+import { hello, paddock, processesWith, readUntil, ROOT } from "./hello.ts";
+import { withFolder } from "../support/folder.ts";
 import { kvmTest, whyNoKvm } from "./host.ts";
 
 async function writeManifest(

@@ -13,18 +13,6 @@ export function hello(
   return { memory: "32M", boot: { kernel: HELLO, cmdline }, devices };
 }
 
-/** A folder that is gone afterwards. */
-export async function withFolder<T>(
-  use: (folder: string) => Promise<T>,
-): Promise<T> {
-  const folder = await Deno.makeTempDir({ prefix: "paddock-test-" });
-  try {
-    return await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
-
 export interface Run {
   readonly exit: VmExit;
   readonly console: string;

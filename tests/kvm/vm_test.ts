@@ -4,7 +4,8 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { probeKernelMode } from "../../core/arch/x86_64/probe.ts";
 import { KvmSystem } from "../../core/kvm/system.ts";
 import { ManifestError, Vm } from "../../core/mod.ts";
-import { hello, runToEnd, withFolder } from "./hello.ts";
+import { hello, runToEnd } from "./hello.ts";
+import { withFolder } from "../support/folder.ts";
 import { kvmTest } from "./host.ts";
 
 kvmTest(

@@ -1,7 +1,8 @@
 // Linux's virtio_blk with Paddock's block device: file systems, read-only disks, discard, load.
 
 import { assert, assertEquals } from "@std/assert";
-import { runGuest, valueOf, withFolder } from "./guest.ts";
+import { runGuest, valueOf } from "./guest.ts";
+import { withFolder } from "../support/folder.ts";
 import { linuxTest } from "./host.ts";
 
 const MiB = 1 << 20;

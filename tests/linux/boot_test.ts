@@ -4,7 +4,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { unpackIntoCache } from "../../core/image/boot_source.ts";
 import { fetchGuest } from "../../core/image/initramfs.ts";
-import { runGuest, valueOf, withFolder, writeInitrd } from "./guest.ts";
+import { runGuest, valueOf, writeInitrd } from "./guest.ts";
+import { withFolder } from "../support/folder.ts";
 import { linuxTest } from "./host.ts";
 
 const SCRIPT = `

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Vm } from "../../core/vm.ts";
-import { runGuest, until, valueOf, withFolder } from "./guest.ts";
+import { runGuest, until, valueOf } from "./guest.ts";
+import { withFolder } from "../support/folder.ts";
 import { linuxTest } from "./host.ts";
 
 /** More than what is kept or in flight anywhere. */

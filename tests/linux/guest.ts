@@ -3,6 +3,7 @@
 import { assertEquals } from "@std/assert";
 import { fetchGuest, scriptArchive } from "../../core/image/initramfs.ts";
 import { Vm, type VmExit } from "../../core/vm.ts";
+import { withFolder } from "../support/folder.ts";
 
 export interface GuestOptions {
   readonly cpus?: number;
@@ -23,18 +24,6 @@ export interface GuestResult {
   /** The text of the console, and behind it that of the serial port, without carriage returns. */
   readonly text: string;
   readonly exit: VmExit;
-}
-
-/** A folder that is gone afterwards. */
-export async function withFolder<T>(
-  use: (folder: string) => Promise<T>,
-): Promise<T> {
-  const folder = await Deno.makeTempDir({ prefix: "paddock-test-" });
-  try {
-    return await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 /** Boots Debian's kernel, runs `script` with busybox's sh, and returns when the VM has ended. */

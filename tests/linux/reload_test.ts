@@ -2,7 +2,8 @@
 
 import { assertEquals } from "@std/assert";
 import { fetchGuest } from "../../core/image/initramfs.ts";
-import { runGuest, valueOf, withFolder, writeInitrd } from "./guest.ts";
+import { runGuest, valueOf, writeInitrd } from "./guest.ts";
+import { withFolder } from "../support/folder.ts";
 import { linuxTest } from "./host.ts";
 
 const ROUNDS = 50;

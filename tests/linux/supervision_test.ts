@@ -2,7 +2,7 @@
 
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { Vm } from "../../core/vm.ts";
-import { withFolder } from "./guest.ts";
+import { withFolder } from "../support/folder.ts";
 import { linuxTest } from "./host.ts";
 
 const DEVICES = new URL("../../devices/", import.meta.url).pathname;
