@@ -12,7 +12,7 @@ import {
   VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
 } from "../virtio/constants.ts";
-import type { Declaration } from "./messages.ts";
+import type { Declaration } from "../virtio/device_host.ts";
 
 const MAX_FEATURES = 64;
 /** Each head keeps its segments between requests, so that the largest queue bounds what a guest can pin: some 25 MB. */

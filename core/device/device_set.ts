@@ -18,8 +18,8 @@ import {
   traceRegisters,
 } from "../virtio/trace.ts";
 import { MmioTransport } from "../virtio/mmio_transport.ts";
-import { DeviceHost } from "./host.ts";
-import type { DeviceKicks } from "./kick_path.ts";
+import type { DeviceHost, DeviceKicks } from "../virtio/device_host.ts";
+import { WorkerHost } from "./worker_host.ts";
 import type { HostDisk } from "./host_disk.ts";
 import type { Interrupts } from "./interrupts.ts";
 
@@ -74,7 +74,7 @@ export class DeviceSet {
   ): DeviceHost {
     const { name, index, module, builtIn, options, permissions, virtio } =
       config;
-    return new DeviceHost({
+    return new WorkerHost({
       name,
       index,
       module,

@@ -5,14 +5,9 @@ import { VIRTIO_MMIO_BASE, VIRTIO_MMIO_STRIDE } from "../memory/layout.ts";
 import { Epoll } from "../sys/epoll.ts";
 import { EventFd, signalEventFd } from "../sys/fd.ts";
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../virtio/constants.ts";
+import type { DeviceKicks } from "../virtio/device_host.ts";
 import { CLOSE_TAG, kickTag } from "./kick_tags.ts";
 import type { KickWorkerInit } from "./kick_worker.ts";
-
-/** Switches the kicks of one device. A kick that comes while it switches arrives by one path or the other. */
-export interface DeviceKicks {
-  enable(queues: readonly number[]): void;
-  disable(): void;
-}
 
 export class KickPath {
   readonly #vm: KvmVm;

@@ -21,14 +21,6 @@ export interface QueueWorkerInit {
   readonly ram: SharedRam;
 }
 
-/** What a device says of itself; plain data, checked by main before anything believes it. */
-export interface Declaration {
-  readonly id: number;
-  readonly features: readonly number[];
-  readonly queues: readonly { readonly name: string; readonly size: number }[];
-  readonly config: Uint8Array;
-}
-
 /** Main → worker. */
 export type ToWorker =
   | QueueWorkerInit

@@ -1,8 +1,6 @@
 // Thread: main
 // What the two register layouts of virtio-mmio share: waiting, widths, configuration space, status, reset, diagnosis.
 import type { Later, RegionOps } from "../bus/address_space.ts";
-import type { DeviceHost } from "../device/host.ts";
-import type { Declaration } from "../device/messages.ts";
 import {
   DEVICE_NEEDS_RESET,
   DRIVER_OK,
@@ -40,6 +38,7 @@ import {
   wordsOf,
   WRITE_CONFIG,
 } from "./device_page.ts";
+import type { Declaration, DeviceHost } from "./device_host.ts";
 import { registerName } from "./registers.ts";
 import { nextStatus } from "./status.ts";
 

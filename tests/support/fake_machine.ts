@@ -3,7 +3,7 @@ import type { RegionOps } from "../../core/bus/address_space.ts";
 import type { VirtioConfig } from "../../core/manifest/config.ts";
 import { LegacyTransport } from "../../core/virtio/legacy_transport.ts";
 import type { DeviceError } from "../../core/errors.ts";
-import { DeviceHost } from "../../core/device/host.ts";
+import { WorkerHost } from "../../core/device/worker_host.ts";
 import { createIrqPage } from "../../core/device/irq_page.ts";
 import { kickQueue, wordsOf } from "../../core/virtio/device_page.ts";
 import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
@@ -72,7 +72,7 @@ export async function within<T>(
 export class FakeMachine implements AsyncDisposable {
   readonly ram: FakeRam;
   readonly bytes: Uint8Array;
-  readonly host: DeviceHost;
+  readonly host: WorkerHost;
   readonly transport: RegionOps;
   readonly words: Int32Array<SharedArrayBuffer>;
   /** What the driver was blamed for, the device was, and what it logged. */
@@ -87,7 +87,7 @@ export class FakeMachine implements AsyncDisposable {
     const irqPage = createIrqPage();
     this.#irq = new Int32Array(irqPage);
     this.#irq[1] = 1; // as if the irq worker slept: each request notifies
-    this.host = new DeviceHost({
+    this.host = new WorkerHost({
       name: "dev0",
       index: 3,
       module: options.module,

@@ -1,11 +1,10 @@
 // Thread: main
-// A device as the core sees it: spawns its worker, checks what it declares, sends commands, supervises, closes.
+// A device in a worker of this process: spawns it, checks what it declares, sends commands, supervises, closes.
 import { DeviceError } from "../errors.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
 import type { DevicePort } from "../plugin.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
-import type { DeviceKicks } from "./kick_path.ts";
 import { RateLimit } from "./rate_limit.ts";
 import { nextTask } from "../sys/next_task.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
@@ -23,9 +22,14 @@ import {
   type Words,
   wordsOf,
 } from "../virtio/device_page.ts";
+import type {
+  Declaration,
+  DeviceHost,
+  DeviceKicks,
+} from "../virtio/device_host.ts";
 import { offeredFeatures, readDeclaration } from "./declaration.ts";
 import { startDeviceWorker } from "./spawn.ts";
-import { type Declaration, isFromWorker, type ToWorker } from "./messages.ts";
+import { isFromWorker, type ToWorker } from "./messages.ts";
 
 /** How long a device may take to obey a command; it is cut off for good after that, so a busy host gets some time. */
 const BUDGET_MS = 10_000;
@@ -46,7 +50,7 @@ const NO_DEVICE: Declaration = {
   config: new Uint8Array(0),
 };
 
-export interface DeviceHostOptions {
+export interface WorkerHostOptions {
   readonly name: string;
   readonly index: number;
   /** Absolute URL of the device's module. */
@@ -76,19 +80,14 @@ export interface DeviceHostOptions {
   readonly budgetMs?: number;
 }
 
-export class DeviceHost {
+export class WorkerHost implements DeviceHost {
   readonly name: string;
   readonly index: number;
   readonly page: SharedArrayBuffer;
-  /** Resolves once, when the device has declared itself or failed to. */
   readonly declared: Promise<void>;
-  /** Null until then. A device that failed to has id 0. */
   declaration: Declaration | null = null;
-  /** Feature words that the driver is offered: the device's own and the core's. */
   offered: readonly [number, number] = [0, 0];
-  /** Failed for good: it did not declare itself or not answer, and a thread cannot be killed. */
   failed = false;
-  /** The holder's end of the device's messages. It stays when the worker starts again. */
   readonly port: DevicePort = {
     onmessage: null,
     postMessage: (data, transfer = []) => {
@@ -97,7 +96,7 @@ export class DeviceHost {
       else this.#worker.postMessage({ type: "port", data }, transfer);
     },
   };
-  readonly #options: DeviceHostOptions;
+  readonly #options: WorkerHostOptions;
   readonly #budgetMs: number;
   readonly #words: Words;
   #worker: Worker | null = null;
@@ -114,7 +113,7 @@ export class DeviceHost {
   readonly #messages = new RateLimit(MAX_MESSAGES);
   readonly #lines = new RateLimit(MAX_LINES);
 
-  constructor(options: DeviceHostOptions) {
+  constructor(options: WorkerHostOptions) {
     this.#options = options;
     this.#budgetMs = options.budgetMs ?? BUDGET_MS;
     this.name = options.name;
@@ -124,12 +123,10 @@ export class DeviceHost {
     this.declared = this.#started.promise;
   }
 
-  /** See {@linkcode DeviceHostOptions}. */
   get kicks(): DeviceKicks | undefined {
     return this.#options.kicks;
   }
 
-  /** Whether the driver may use the device; if not, only a reset may bring it back. */
   get usable(): boolean {
     return !this.failed && !this.#dead;
   }
@@ -315,7 +312,6 @@ export class DeviceHost {
     return false;
   }
 
-  /** The driver's reset: stops the device (`command`), and starts a worker that died anew. */
   async reset(command: number | null): Promise<void> {
     if (command !== null) await this.command(command);
     if (this.failed || this.#closing || !this.#dead) return;
@@ -324,7 +320,6 @@ export class DeviceHost {
     await this.#started.promise;
   }
 
-  /** Ends the worker: in-flight requests first, then its files. */
   async close(): Promise<void> {
     this.#closing = true;
     if (this.#worker === null) return;
