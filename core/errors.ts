@@ -74,10 +74,12 @@ export function errnoName(errno: number): string {
   return ERRNO[errno] ?? `errno ${errno}`;
 }
 
-/** One line for what a device threw, and where in a file. */
-export function describeError(error: unknown): string {
+/** One line for what a device threw, and where: in the module's own folder if the stack names it. */
+export function describeError(error: unknown, module?: string): string {
   if (!(error instanceof Error)) return String(error);
-  const at = error.stack?.split("\n").find((line) => line.includes("file://"))
-    ?.trim();
+  const folder = module?.replace(/[^/]*$/, "") ?? "file://";
+  const frames = error.stack?.split("\n") ?? [];
+  const at = (frames.find((line) => line.includes(folder)) ??
+    frames.find((line) => line.includes("file://")))?.trim();
   return at === undefined ? error.message : `${error.message} ${at}`;
 }

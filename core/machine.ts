@@ -98,8 +98,15 @@ export class Machine {
     };
   }
 
-  /** Resolves when no vCPU runs. Devices go on with what they have. */
+  /** Resolves when no vCPU runs and the devices have finished what they had. */
   async pause(): Promise<void> {
+    await this.#park();
+    if (Atomics.load(this.#words, RUN_STATE) === PAUSED) {
+      await this.devices.pause();
+    }
+  }
+
+  async #park(): Promise<void> {
     const words = this.#words;
     if (
       Atomics.compareExchange(words, RUN_STATE, RUNNING, PAUSED) !== RUNNING
@@ -116,7 +123,8 @@ export class Machine {
     }
   }
 
-  resume(): void {
+  async resume(): Promise<void> {
+    await this.devices.resume();
     Atomics.compareExchange(this.#words, RUN_STATE, PAUSED, RUNNING);
     Atomics.notify(this.#words, RUN_STATE);
   }

@@ -113,6 +113,10 @@ export class Vm extends EventTarget implements AsyncDisposable {
     config: VmConfig,
     options: LaunchOptions & { readonly vcpu0: VcpuHandle },
   ): Promise<Vm> {
+    if (config.devices.some(({ builtIn }) => !builtIn)) {
+      const { checkPlugins } = await import("./device/check_plugins.ts");
+      config = await checkPlugins(config);
+    }
     const image = await openBoot(config.boot, options);
     try {
       const vm = new Vm(config);
@@ -216,13 +220,14 @@ export class Vm extends EventTarget implements AsyncDisposable {
     return this.#exit.promise;
   }
 
-  /** Resolves when no vCPU runs any more. */
+  /** Resolves when no vCPU runs any more and no device has anything in flight. */
   pause(): Promise<void> {
     return this.#machine.pause();
   }
 
-  resume(): void {
-    this.#machine.resume();
+  /** Resolves when devices and vCPUs run again. */
+  resume(): Promise<void> {
+    return this.#machine.resume();
   }
 
   /** Stops the vCPUs, then the devices: what a driver was told is written is on the host. */

@@ -1,6 +1,7 @@
 // Thread: main
 // `paddock check`: says what a manifest comes to, and starts nothing.
 
+import { checkPlugins } from "../device/check_plugins.ts";
 import { ManifestError } from "../errors.ts";
 import type { Registry } from "../manifest/built_in.ts";
 import type { VmConfig } from "../manifest/config.ts";
@@ -16,25 +17,25 @@ const BOOTS = {
 } as const;
 
 /** Prints one line, or with --json the whole configuration or the error. */
-export function check(
+export async function check(
   args: ArgsOf<"check">,
   registry: Registry,
 ): Promise<number> {
-  return Promise.try(() => {
-    try {
-      const config = args.manifest === undefined
+  try {
+    const config = await checkPlugins(
+      args.manifest === undefined
         ? loadDefault(".", registry)
-        : loadManifest(args.manifest, registry);
-      const result = { ok: true, config };
-      printLine(args.json ? JSON.stringify(result) : summary(config));
-      return 0;
-    } catch (error) {
-      if (!args.json || !(error instanceof ManifestError)) throw error;
-      const { path, message } = error;
-      printLine(JSON.stringify({ ok: false, path, message }));
-      return 2;
-    }
-  });
+        : loadManifest(args.manifest, registry),
+    );
+    const result = { ok: true, config };
+    printLine(args.json ? JSON.stringify(result) : summary(config));
+    return 0;
+  } catch (error) {
+    if (!args.json || !(error instanceof ManifestError)) throw error;
+    const { path, message } = error;
+    printLine(JSON.stringify({ ok: false, path, message }));
+    return 2;
+  }
 }
 
 function summary({ name, cpus, memory, boot, devices }: VmConfig): string {

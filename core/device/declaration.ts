@@ -13,29 +13,18 @@ import {
   VIRTIO_F_VERSION_1,
 } from "../virtio/constants.ts";
 import type { Declaration } from "../virtio/device_host.ts";
-
-const MAX_FEATURES = 64;
-/** Each head keeps its segments between requests, so that the largest queue bounds what a guest can pin: some 25 MB. */
-const MAX_DECLARED_SIZE = 1024;
-
-// Bits 24 to 41 and what is reserved behind them belong to rings and transport (virtio-v1.3 §2.2).
-const isDeviceFeature = (bit: unknown) =>
-  isInteger(bit, 0, 23) || isInteger(bit, 50, 63);
-
-function isInteger(value: unknown, from: number, to: number): value is number {
-  return Number.isInteger(value) && Number(value) >= from &&
-    Number(value) <= to;
-}
-
-/** A value as a message shows it; one from a plugin may be of any type and length. */
-function shown(value: unknown): string {
-  return typeof value === "object" ? "that" : String(value).slice(0, 40);
-}
+import {
+  featureProblem,
+  isInteger,
+  MAX_FEATURES,
+  shown,
+  sizeProblem,
+} from "./module_declaration.ts";
 
 /** A copy of what was declared when all is well, else what the contract asks for. */
 export function readDeclaration(declaration: unknown): Declaration | string {
   if (typeof declaration !== "object" || declaration === null) {
-    return "declares nothing; a device module's factory returns a VirtioDevice";
+    return "declares nothing; its create() returns a VirtioDevice";
   }
   const { id, features, queues, config } = declaration as Record<
     keyof Declaration,
@@ -47,11 +36,9 @@ export function readDeclaration(declaration: unknown): Declaration | string {
   if (!Array.isArray(features) || features.length > MAX_FEATURES) {
     return "declares features that are not a list of bit numbers";
   }
-  const wrong = [...features].findIndex((bit) => !isDeviceFeature(bit));
-  if (wrong >= 0) {
-    return `declares feature bit ${
-      shown(features[wrong])
-    }; a device's own are 0–23 and 50–63 (virtio-v1.3 §2.2)`;
+  for (const bit of features) {
+    const problem = featureProblem(bit);
+    if (problem !== null) return problem;
   }
   if (!Array.isArray(queues) || queues.length > MAX_QUEUES) {
     return `declares queues that are not a list of up to ${MAX_QUEUES}`;
@@ -79,12 +66,7 @@ function queueProblem(queue: unknown): string | null {
   if (typeof name !== "string" || name.length > 100) {
     return "declares a queue whose name is not a string of up to 100 characters";
   }
-  if (!isInteger(size, 1, MAX_DECLARED_SIZE) || (size & (size - 1)) !== 0) {
-    return `declares size ${
-      shown(size)
-    } for queue ${name}; it is a power of two up to ${MAX_DECLARED_SIZE} (virtio-v1.3 §2.7)`;
-  }
-  return null;
+  return sizeProblem(name, size);
 }
 
 /** The feature words that a driver is offered: the device's own bits, and those of ring and transport. */

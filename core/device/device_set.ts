@@ -10,7 +10,13 @@ import {
   DRIVER_OK,
   VIRTIO_MMIO_INT_CONFIG,
 } from "../virtio/constants.ts";
-import { INTERRUPT_STATUS, STATUS, wordsOf } from "../virtio/device_page.ts";
+import {
+  INTERRUPT_STATUS,
+  PAUSE,
+  RESUME,
+  STATUS,
+  wordsOf,
+} from "../virtio/device_page.ts";
 import { LegacyTransport } from "../virtio/legacy_transport.ts";
 import {
   type TraceEvent,
@@ -44,6 +50,7 @@ export class DeviceSet {
   readonly #interrupts: Interrupts;
   readonly #events: DeviceEvents;
   readonly #trace: readonly TraceKind[];
+  #paused = false;
 
   /** Opens and locks the disks; throws a ManifestError when one cannot be had. */
   constructor(
@@ -143,6 +150,29 @@ export class DeviceSet {
     if ((before & DRIVER_OK) === 0 || before & DEVICE_NEEDS_RESET) return;
     Atomics.or(words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_CONFIG);
     this.#interrupts.signal(index);
+  }
+
+  /** The vCPUs stand: devices finish what is in flight, and start nothing. */
+  async pause(): Promise<void> {
+    if (this.#paused) return;
+    this.#paused = true;
+    await this.#all(PAUSE);
+  }
+
+  /** Before the vCPUs go on. */
+  async resume(): Promise<void> {
+    if (!this.#paused) return;
+    this.#paused = false;
+    await this.#all(RESUME);
+  }
+
+  async #all(command: number): Promise<void> {
+    await Promise.all(
+      this.hosts.map(async (host) => {
+        await host.declared;
+        await host.command(command);
+      }),
+    );
   }
 
   /** In-flight requests are finished and files closed before the disks are let go. */

@@ -1,6 +1,6 @@
 // Thread: queue
 // The one queue loop of all devices: disable notifications, drain, add used, interrupt, enable, look again.
-import type { PulledQueue, QueueDeclaration } from "../plugin.ts";
+import type { PulledQueue, QueueHandler } from "../plugin.ts";
 import type { DescriptorChain } from "../virtio/chain.ts";
 import type { Virtqueue } from "../virtio/virtqueue.ts";
 
@@ -19,10 +19,21 @@ export interface LiveQueueWiring {
   fault(error: unknown): void;
 }
 
+/** What a device gave for a queue, in one form. */
+interface Handlers {
+  handle?(chain: DescriptorChain): number | Promise<number>;
+  refuse?(chain: DescriptorChain): number;
+  available?(queue: PulledQueue): void;
+}
+
+function handlersOf(handler: QueueHandler): Handlers {
+  return typeof handler === "function" ? { handle: handler } : handler ?? {};
+}
+
 /** A queue between DRIVER_OK and the reset. */
 export class LiveQueue implements PulledQueue {
   readonly #ring: Virtqueue;
-  readonly #declaration: QueueDeclaration;
+  readonly #handlers: Handlers;
   readonly #wiring: LiveQueueWiring;
   readonly #inFlight = new Set<Promise<void>>();
   /** Chains that the device pulled and has not given back. */
@@ -32,20 +43,20 @@ export class LiveQueue implements PulledQueue {
 
   constructor(
     ring: Virtqueue,
-    declaration: QueueDeclaration,
+    handler: QueueHandler,
     wiring: LiveQueueWiring,
   ) {
     this.#ring = ring;
-    this.#declaration = declaration;
+    this.#handlers = handlersOf(handler);
     this.#wiring = wiring;
   }
 
   /** Serves what is available, for one round of the ring at most, so that other queues and commands get their turn. */
   serve(): void {
     if (this.#stopped) return;
-    const { handle, available } = this.#declaration;
+    const { handle, available } = this.#handlers;
     if (handle === undefined) {
-      available?.call(this.#declaration, this);
+      available?.call(this.#handlers, this);
       this.flush();
       if (available !== undefined) this.#ring.enableNotifications();
       return;
@@ -70,7 +81,7 @@ export class LiveQueue implements PulledQueue {
 
   #handle(chain: DescriptorChain): number | Promise<number> {
     try {
-      if (!this.#refusing) return this.#declaration.handle!(chain);
+      if (!this.#refusing) return this.#handlers.handle!(chain);
     } catch (error) {
       this.#refuseFrom(error);
     }
@@ -79,14 +90,14 @@ export class LiveQueue implements PulledQueue {
 
   /** From now on every chain is answered with an error, if the device can do that. */
   #refuseFrom(error: unknown): void {
-    if (this.#declaration.refuse === undefined) throw error;
+    if (this.#handlers.refuse === undefined) throw error;
     this.#refusing = true;
     this.#wiring.fault(error);
   }
 
   #refuse(chain: DescriptorChain): number {
     chain.rewind();
-    return this.#declaration.refuse!(chain);
+    return this.#handlers.refuse!(chain);
   }
 
   #complete(chain: DescriptorChain, written: number): void {
@@ -152,6 +163,11 @@ export class LiveQueue implements PulledQueue {
 
   flush(): void {
     if (!this.#stopped && this.#ring.needsInterrupt()) this.#wiring.interrupt();
+  }
+
+  /** Resolves when what was in flight is done. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#inFlight);
   }
 
   /** Resolves when nothing is in flight; nothing is written to the rings after the call. */

@@ -12,6 +12,8 @@ export interface QueueWorkerInit {
   readonly type: "init";
   readonly name: string;
   readonly index: number;
+  /** URL of the device's module. */
+  readonly module: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly page: SharedArrayBuffer;
   /** COMMAND_SEQ when the worker was started: what came later is for it. */

@@ -3,20 +3,23 @@
 import { describeError } from "../errors.ts";
 import { workerScope } from "../sys/worker_scope.ts";
 import type { FromWorker, ToWorker } from "./messages.ts";
+import { type DeviceModule, readModule } from "./module_declaration.ts";
 import { Service } from "./service.ts";
 
 const scope = workerScope<ToWorker, FromWorker>();
-const device = Promise.withResolvers<unknown>();
+const device = Promise.withResolvers<DeviceModule>();
+let moduleUrl: string | undefined;
 let service: Promise<Service> | undefined;
 
 // Set before the device's module runs, which may await something: a message without a listener is lost.
 scope.onmessage = ({ data }) => {
   switch (data.type) {
     case "init":
-      service = device.promise.then((factory) =>
+      moduleUrl = data.module;
+      service = device.promise.then((module) =>
         new Service(
           data,
-          factory,
+          module,
           (...message) => scope.postMessage(...message),
         )
       );
@@ -33,7 +36,7 @@ async function end(running: Promise<void>): Promise<void> {
   try {
     await running;
   } catch (cause) {
-    error = describeError(cause);
+    error = describeError(cause, moduleUrl);
   }
   scope.postMessage({ type: "closed", error });
   scope.close();
@@ -50,6 +53,6 @@ addEventListener("unhandledrejection", (event) => {
 });
 
 /** Called by the worker's bootstrap with the device module's default export. */
-export function serve(factory: unknown): void {
-  device.resolve(factory);
+export function serve(exported: unknown): void {
+  device.resolve(Promise.try(() => readModule(exported)));
 }

@@ -1,12 +1,14 @@
 // Thread: queue
 // One device in its worker: makes the device, posts its declaration, then obeys commands and serves kicks.
 import { describeError, DriverError } from "../errors.ts";
-import type {
-  DeviceContext,
-  DeviceFactory,
-  DevicePort,
-  VirtioDevice,
-} from "../plugin.ts";
+import type { DeviceContext, DevicePort, VirtioDevice } from "../plugin.ts";
+import {
+  configSize,
+  encodeField,
+  type PlacedField,
+  placeFields,
+  readField,
+} from "../virtio/config_layout.ts";
 import {
   DEVICE_NEEDS_RESET,
   DRIVER_OK,
@@ -33,7 +35,7 @@ import {
   ENABLE,
   INTERRUPT_STATUS,
   KICKED,
-  MAX_CONFIG,
+  PAUSE,
   QUEUE_COUNT,
   QUEUE_DESC,
   QUEUE_DEVICE,
@@ -42,12 +44,15 @@ import {
   QUEUE_SIZE,
   queueWord,
   RESET,
+  RESUME,
   REVOKE,
   STATUS,
   type Words,
   wordsOf,
   WRITE_CONFIG,
 } from "../virtio/device_page.ts";
+import type { Declaration } from "../virtio/device_host.ts";
+import type { OptionsSchema } from "../manifest/options.ts";
 import { RamView } from "../virtio/ram_view.ts";
 import { InOrderQueue } from "../virtio/in_order_queue.ts";
 import { PackedQueue } from "../virtio/packed_queue.ts";
@@ -58,13 +63,21 @@ import { Doorbell } from "./doorbell.ts";
 import { requestInterrupt, type Words as IrqWords } from "./irq_page.ts";
 import { LiveQueue } from "./live_queue.ts";
 import type { FromWorker, QueueWorkerInit } from "./messages.ts";
+import type { DeviceModule } from "./module_declaration.ts";
+import { readDevice } from "./made_device.ts";
+
+type Names = Readonly<Record<string, number>>;
+/** What `create` gets, whatever the module's types are. */
+type LooseContext = DeviceContext<Names, Names, Names, OptionsSchema>;
 
 /** Posts to main. */
 export type Post = (message: FromWorker, transfer?: Transferable[]) => void;
 
 export class Service {
   readonly #init: QueueWorkerInit;
-  readonly #factory: DeviceFactory<never>;
+  readonly #module: DeviceModule;
+  readonly #fields: readonly PlacedField[];
+  readonly #queueNames: readonly string[];
   readonly #post: Post;
   readonly #words: Words;
   readonly #doorbell: Doorbell;
@@ -79,18 +92,17 @@ export class Service {
   #device!: VirtioDevice;
   #made = false;
   readonly #early: unknown[] = [];
-  #configSize = 0;
   #queues: (LiveQueue | null)[] = [];
   #active = false;
+  #paused = false;
   #done = 0;
   #nextHole = 0;
 
-  constructor(init: QueueWorkerInit, factory: unknown, post: Post) {
-    if (typeof factory !== "function") {
-      throw new TypeError("its default export is not defineDevice(…)");
-    }
+  constructor(init: QueueWorkerInit, module: DeviceModule, post: Post) {
     this.#init = init;
-    this.#factory = factory as DeviceFactory<never>;
+    this.#module = module;
+    this.#fields = placeFields(module.config);
+    this.#queueNames = Object.keys(module.queues);
     this.#post = post;
     this.#words = wordsOf(init.page);
     this.#doorbell = new Doorbell(this.#words);
@@ -100,21 +112,28 @@ export class Service {
   }
 
   async run(): Promise<void> {
-    this.#device = await this.#factory(this.#context() as DeviceContext<never>);
-    const { id, features = [], queues, config = new Uint8Array(0) } =
-      this.#device;
-    // Here, not by main: an update of the device's must not be overtaken by what it started with.
-    configOf(this.#init.page).set(config.subarray(0, MAX_CONFIG));
-    this.#configSize = config.length;
+    const made = await this.#module.create(this.#context());
+    this.#device = readDevice(this.#module, made);
     this.#made = true;
     for (const data of this.#early.splice(0)) this.deliver(data);
-    const declared = queues.map(({ name, size }) => ({ name, size }));
-    this.#post({
-      type: "declared",
-      declaration: { id, features, queues: declared, config },
-    });
+    this.#post({ type: "declared", declaration: this.#declaration() });
     while (await this.#turn());
     this.#device.close?.();
+  }
+
+  #declaration(): Declaration {
+    const { id, features, queues } = this.#module;
+    const { offers = Object.keys(features) } = this.#device;
+    return {
+      id,
+      features: offers.map((name) => features[name]!),
+      queues: Object.entries(queues).map(([name, size]) => ({ name, size })),
+      config: this.#space().slice(),
+    };
+  }
+
+  #space(): Uint8Array<SharedArrayBuffer> {
+    return configOf(this.#init.page).subarray(0, configSize(this.#fields));
   }
 
   /** A message of whoever holds the VM; it waits until the device is made. */
@@ -146,7 +165,7 @@ export class Service {
       await this.#obey(command);
       return !closing;
     }
-    if (this.#active) this.#serve();
+    if (this.#active && !this.#paused) this.#serve();
     await this.#doorbell.wait(seen);
     return true;
   }
@@ -185,14 +204,13 @@ export class Service {
     const words = this.#words;
     switch (command) {
       case ACTIVATE:
-        this.#queues = this.#device.queues.map((_queue, index) =>
+        this.#queues = this.#queueNames.map((_, index) =>
           this.#openQueue(index)
         );
         this.#active = true;
         this.#device.activate?.();
         // Whatever was kicked before DRIVER_OK is served now.
-        Atomics.or(words, KICKED, -1);
-        Atomics.add(words, DOORBELL, 1);
+        this.#kickAll();
         break;
       case RESET:
       case CLOSE:
@@ -209,13 +227,28 @@ export class Service {
         Atomics.add(words, DOORBELL, 1);
         break;
       case WRITE_CONFIG:
-        this.#device.writeConfig?.(
+        this.#writeConfig(
           words[ARGUMENT]!,
           words[ARGUMENT + 1]!,
           words[ARGUMENT + 2]! >>> 0,
         );
         break;
+      case PAUSE:
+        this.#paused = true;
+        await Promise.all(this.#queues.map((queue) => queue?.settle()));
+        await this.#device.pause?.();
+        break;
+      case RESUME:
+        await this.#device.resume?.();
+        this.#paused = false;
+        this.#kickAll();
+        break;
     }
+  }
+
+  #kickAll(): void {
+    Atomics.or(this.#words, KICKED, -1);
+    Atomics.add(this.#words, DOORBELL, 1);
   }
 
   /** After this nothing is written to guest RAM: what was in flight is dropped when it completes. */
@@ -239,7 +272,7 @@ export class Service {
       eventIdx: this.#negotiated(VIRTIO_F_EVENT_IDX),
       indirect: this.#negotiated(VIRTIO_F_INDIRECT_DESC),
     });
-    return new LiveQueue(ring, this.#device.queues[index]!, {
+    return new LiveQueue(ring, this.#device.queues[this.#queueNames[index]!]!, {
       interrupt: () => this.#interruptVring(index),
       commandPending: () => Atomics.load(words, COMMAND_SEQ) !== this.#done,
       cutOff: () => this.#isCutOff(),
@@ -303,32 +336,74 @@ export class Service {
         message: error.message,
       });
     } else {
-      this.#post({ type: "failed", message: describeError(error) });
+      this.#post({
+        type: "failed",
+        message: describeError(error, this.#init.module),
+      });
     }
   }
 
-  #updateConfig(offset: number, bytes: Uint8Array): void {
+  #updateConfig(values: Readonly<Record<string, unknown>>): void {
+    const space = this.#space();
+    const updates = Object.entries(values).map(([name, value]) => {
+      const field = this.#field(name);
+      return [field.offset, encodeField(field, value)] as const;
+    });
     const words = this.#words;
-    if (!(offset >= 0 && offset + bytes.length <= this.#configSize)) {
-      throw new RangeError(
-        `updateConfig() of ${bytes.length} bytes at ${offset}; the device declares ${this.#configSize}`,
-      );
-    }
     Atomics.add(words, CONFIG_GENERATION, 1);
-    configOf(this.#init.page).set(bytes, offset);
+    for (const [offset, bytes] of updates) space.set(bytes, offset);
     Atomics.add(words, CONFIG_GENERATION, 1);
     if (this.#active) this.#interruptConfig();
   }
 
-  #context(): DeviceContext<unknown> {
+  #field(name: string): PlacedField {
+    const field = this.#fields.find((field) => field.name === name);
+    if (field !== undefined) return field;
+    throw new TypeError(`there is no config field ${name}`);
+  }
+
+  /** The driver's write; it takes effect in fields that are writable (§2.5.1). */
+  #writeConfig(offset: number, size: number, value: number): void {
+    const space = this.#space();
+    for (const field of this.#fields) {
+      const from = Math.max(offset, field.offset);
+      const to = Math.min(offset + size, field.offset + field.size);
+      if (!field.writable || from >= to) continue;
+      for (let at = from; at < to; at++) {
+        space[at] = value >>> (8 * (at - offset));
+      }
+      this.#device.configWritten?.(field.name);
+    }
+  }
+
+  #queue(name: string): LiveQueue | null {
+    const index = this.#queueNames.indexOf(name);
+    if (index < 0) throw new TypeError(`there is no queue ${name}`);
+    if (!this.#active || this.#paused) return null;
+    return this.#queues[index] ?? null;
+  }
+
+  #feature(name: string): number {
+    const bit = this.#module.features[name];
+    if (bit === undefined) throw new TypeError(`there is no feature ${name}`);
+    return bit;
+  }
+
+  #context(): LooseContext {
     const { name, options } = this.#init;
+    const config = {};
+    for (const field of this.#fields) {
+      const get = () => readField(this.#space(), field);
+      Object.defineProperty(config, field.name, { get, enumerable: true });
+    }
     return {
       name,
-      options,
+      options: options as LooseContext["options"],
       port: this.#port,
-      negotiated: (bit) => this.#negotiated(bit),
-      queue: (index) => (this.#active ? this.#queues[index] : null) ?? null,
-      updateConfig: (offset, bytes) => this.#updateConfig(offset, bytes),
+      config,
+      negotiated: (feature) => this.#negotiated(this.#feature(feature)),
+      queue: (name) => this.#queue(name),
+      updateConfig: (values) => this.#updateConfig(values),
       punchHole: (offset, length) =>
         new Promise((resolve) => {
           const id = this.#nextHole++;

@@ -151,7 +151,7 @@ export class WorkerHost implements DeviceHost {
   }
 
   #spawn(): void {
-    const { name, index, options, irqPage, ram, trace } = this.#options;
+    const { name, index, module, options, irqPage, ram, trace } = this.#options;
     this.#worker?.terminate();
     const worker = startDeviceWorker(this.#options);
     this.#worker = worker;
@@ -166,6 +166,7 @@ export class WorkerHost implements DeviceHost {
       type: "init",
       name,
       index,
+      module,
       options,
       page: this.page,
       commandsDone: Atomics.load(this.#words, COMMAND_SEQ),

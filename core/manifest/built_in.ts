@@ -1,7 +1,7 @@
 // Thread: main
 // What a built-in device tells the manifest: its options, and what they make the host grant.
 
-import * as v from "valibot";
+import type { OptionsSchema, OptionValues } from "./options.ts";
 
 /** What a device's worker or process may do; each list is complete, empty means nothing. */
 export interface PermissionSet {
@@ -24,10 +24,8 @@ export interface DiskConfig {
   readonly createSize: number | undefined;
 }
 
-/** What the options of one device come to. */
-export interface Configured {
-  /** Plain data for the device's worker, paths absolute. */
-  readonly options: Readonly<Record<string, unknown>>;
+/** What a built-in device's options make the host do. */
+export interface Consequences {
   readonly permissions?: Partial<PermissionSet>;
   readonly disk?: DiskConfig;
 }
@@ -36,29 +34,23 @@ export interface Configured {
 export interface BuiltIn {
   /** URL of the module that declares the device. */
   readonly module: string;
-  /** One schema an option; its output is as its input, but for defaults. */
-  readonly entries: v.ObjectEntries;
-  /** `device` has passed the schemas; `absolute` resolves a path against the manifest's folder. */
-  configure(device: unknown, absolute: (path: string) => string): Configured;
+  readonly options: OptionsSchema;
+  /** `options` are checked and resolved. */
+  configure(options: Readonly<Record<string, unknown>>): Consequences;
 }
 
 /** The built-in devices by the name that `use` gives. */
 export type Registry = ReadonlyMap<string, BuiltIn>;
 
-/** Ties a device's option schemas to a function that gets them typed, defaults filled in. */
-export function builtIn<const Entries extends v.ObjectEntries>(
+/** Ties a device's options to a function that gets them typed. */
+export function builtIn<const Options extends OptionsSchema>(
   module: string,
-  entries: Entries,
-  configure: (
-    options: v.InferOutput<v.ObjectSchema<Entries, undefined>>,
-    absolute: (path: string) => string,
-  ) => Configured,
+  options: Options,
+  configure: (options: OptionValues<Options>) => Consequences = () => ({}),
 ): BuiltIn {
-  const schema = v.object(entries);
   return {
     module,
-    entries,
-    configure: (device, absolute) =>
-      configure(v.parse(schema, device), absolute),
+    options,
+    configure: (values) => configure(values as OptionValues<Options>),
   };
 }

@@ -12,6 +12,8 @@ export interface VmConfig {
   readonly boot: BootConfig;
   /** In the manifest's order, which is the order of their MMIO pages. */
   readonly devices: readonly DeviceConfig[];
+  /** Absolute: what the manifest's paths are relative to. */
+  readonly folder: string;
   /** Whether what the guest writes to ttyS0 is shown. */
   readonly serial: boolean;
 }
@@ -52,7 +54,7 @@ export interface DeviceConfig {
   /** URL of the module. */
   readonly module: string;
   readonly virtio: VirtioConfig;
-  /** Plain data for the module. */
+  /** Plain data for the module; a plugin's is checked against what it declares before it starts. */
   readonly options: Readonly<Record<string, unknown>>;
   /** What the options imply and the manifest grants. */
   readonly permissions: PermissionSet;

@@ -165,10 +165,12 @@ function syntaxError(text: string, cause: unknown): ManifestError {
 }
 
 /** One issue is enough; an unknown field explains a missing one better than the reverse. */
-function schemaError(
+export function schemaError(
   issues: readonly v.BaseIssue<unknown>[],
+  field = "",
 ): ManifestError {
   const issue = issues.find(isUnknownField) ?? issues[0]!;
   const keys = issue.path?.map((item) => item.key) ?? [];
-  return new ManifestError(fieldPath(keys), issue.message);
+  const path = [field, fieldPath(keys)].filter((part) => part !== "").join(".");
+  return new ManifestError(path, issue.message);
 }

@@ -2,7 +2,7 @@
 // Makes a VmConfig of a manifest that has the right form: paths, names, permissions, files.
 
 import { ManifestError } from "../errors.ts";
-import type { Configured, PermissionSet, Registry } from "./built_in.ts";
+import type { Consequences, PermissionSet, Registry } from "./built_in.ts";
 import type {
   BootConfig,
   DeviceConfig,
@@ -10,6 +10,7 @@ import type {
   VmConfig,
 } from "./config.ts";
 import { FileSet } from "./files.ts";
+import { resolveOptions } from "./options.ts";
 import { fromFileUrl, resolve, toFileUrl } from "./paths.ts";
 import type { Manifest } from "./schema.ts";
 import { formatSize, parseSize } from "./size.ts";
@@ -35,7 +36,7 @@ export function resolveManifest(
     ...resolveDevice(device, `devices[${index}]`, registry, absolute, files),
   }));
   const { name, cpus, serial } = manifest;
-  return { name, cpus, memory, boot, devices, serial };
+  return { name, cpus, memory, boot, devices, folder: baseDir, serial };
 }
 
 function resolveDevice(
@@ -46,9 +47,12 @@ function resolveDevice(
   files: FileSet,
 ): Omit<DeviceConfig, "index" | "name"> {
   const builtIn = registry.get(device.use);
-  const configured: Configured = builtIn?.configure(device, absolute) ??
-    { options: moduleOptions(device) };
-  const { options, disk } = configured;
+  const given = moduleOptions(device);
+  const options = builtIn === undefined
+    ? given
+    : resolveOptions(builtIn.options, given, absolute);
+  const consequences = builtIn?.configure(options) ?? {};
+  const { disk } = consequences;
   if (disk !== undefined) {
     const { path, writable, createSize } = disk;
     files.addDisk(`${field}.${disk.field}`, path, writable, createSize);
@@ -59,7 +63,7 @@ function resolveDevice(
       moduleUrl(`${field}.use`, device.use, absolute, files),
     virtio: resolveVirtio(device.virtio, `${field}.virtio`),
     options,
-    permissions: permissionsOf(device, configured, absolute),
+    permissions: permissionsOf(device, consequences, absolute),
     disk,
   };
 }
@@ -173,11 +177,11 @@ function moduleUrl(
 
 function permissionsOf(
   device: Device,
-  configured: Configured,
+  consequences: Consequences,
   absolute: (path: string) => string,
 ): PermissionSet {
   const granted = device.permissions ?? {};
-  const implied = configured.permissions ?? {};
+  const implied = consequences.permissions ?? {};
   const merge = (key: keyof PermissionSet, map = (item: string) => item) => [
     ...new Set([...implied[key] ?? [], ...(granted[key] ?? []).map(map)]),
   ];

@@ -23,6 +23,7 @@ import {
   text,
   word,
 } from "./fields.ts";
+import { optionEntries } from "./options.ts";
 import { nearest, quote } from "./text.ts";
 
 const PAGE = 4096;
@@ -159,12 +160,12 @@ const deviceEntries = {
   permissions: v.optional(permissions),
 };
 
-function builtInDevice(use: string, { entries }: BuiltIn) {
+function builtInDevice(use: string, { options }: BuiltIn) {
   return object(
     {
       use: word(use, `the built-in ${use} device`),
       ...deviceEntries,
-      ...entries,
+      ...optionEntries(options),
     },
     "a device",
   );

@@ -28,12 +28,15 @@ export function launcherPermissions(
   grants: PermissionSet,
   module: string,
 ): Deno.PermissionOptionsObject {
-  const core = new URL("../", import.meta.url);
-  const folders = [core, new URL(".", module)]
-    .filter(({ protocol }) => protocol === "file:")
-    .map(({ pathname }) => decodeURIComponent(pathname));
   return workerPermissions({
     ...grants,
-    read: [...grants.read, ...folders],
+    read: [...grants.read, ...moduleFolders(module)],
   });
+}
+
+/** What a process or thread must read to load a device's module: its own folder, and the core. */
+export function moduleFolders(module: string): string[] {
+  const core = new URL("../", import.meta.url);
+  const own = module.startsWith("file:") ? [new URL(".", module)] : [];
+  return [core, ...own].map(({ pathname }) => decodeURIComponent(pathname));
 }

@@ -39,6 +39,8 @@ export const REVOKE = 3; // QueueReady=0 of one queue while live: as RESET for A
 export const WRITE_CONFIG = 4;
 export const CLOSE = 5;
 export const ENABLE = 6; // QueueReady=1 of ARGUMENT's queue while live
+export const PAUSE = 7; // finish what is in flight, start nothing
+export const RESUME = 8;
 
 /** Value of QUEUE_COUNT: no kick gets through, and a worker that is only late ends. */
 export const CUT_OFF = -1;

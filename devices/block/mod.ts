@@ -1,24 +1,40 @@
 // The block device (virtio-v1.3 §5.2): a raw image, never probed for another format.
-import { defineDevice, type DescriptorChain } from "../../core/plugin.ts";
+import {
+  type ConfigValues,
+  defineDevice,
+  type DescriptorChain,
+  type OptionValues,
+} from "../../core/plugin.ts";
 import { DiskFile } from "./backend.ts";
+import { options } from "./options.ts";
 import * as blk from "./protocol.ts";
 
-interface BlockOptions {
-  readonly path: string;
-  readonly readOnly: boolean;
-  readonly serial: string;
+export default defineDevice({
+  id: 2,
+  features: blk.FEATURES,
+  queues: { requestq: 256 },
+  config: blk.CONFIG,
+  options,
+  create,
+});
+
+/** What the block device needs of its context, so that another device can be one too. */
+interface BlockContext {
+  readonly options: OptionValues<typeof options>;
+  negotiated(feature: "VIRTIO_BLK_F_FLUSH"): boolean;
+  updateConfig(values: Partial<ConfigValues<typeof blk.CONFIG>>): void;
+  punchHole(offset: number, length: number): Promise<boolean>;
 }
 
-export default defineDevice<BlockOptions>((context) => {
+function create(context: BlockContext) {
   const { options, punchHole } = context;
   const writable = !options.readOnly;
   const disk = new DiskFile(options.path, writable);
   const id = new Uint8Array(blk.ID_LENGTH);
-  new TextEncoder().encodeInto(options.serial, id);
+  new TextEncoder().encodeInto(options.serial ?? "", id);
   const header: blk.RequestHeader = { type: 0, offset: 0 };
   /** A driver without FLUSH counts on it that what was written is on the disk when it is told so (§5.2.6.2). */
-  const commit = () =>
-    context.negotiated(blk.VIRTIO_BLK_F_FLUSH) || disk.flush();
+  const commit = () => context.negotiated("VIRTIO_BLK_F_FLUSH") || disk.flush();
 
   /** Carries a request out and returns its status; `data` is the room for data that the chain has. */
   function execute(
@@ -70,35 +86,27 @@ export default defineDevice<BlockOptions>((context) => {
     return status(commit());
   }
 
+  context.updateConfig(blk.configOf(disk.size, writable));
   return {
-    id: 2,
-    features: [
-      blk.VIRTIO_BLK_F_SEG_MAX,
-      blk.VIRTIO_BLK_F_BLK_SIZE,
-      blk.VIRTIO_BLK_F_FLUSH,
-      ...(writable
-        ? [blk.VIRTIO_BLK_F_DISCARD, blk.VIRTIO_BLK_F_WRITE_ZEROES]
-        : [blk.VIRTIO_BLK_F_RO]),
-    ],
-    config: blk.configSpace({ size: disk.size, writable }),
-    queues: [{
-      name: "requestq",
-      size: 256,
-      handle(chain) {
-        // The status byte is the last one that the device may write (§5.2.6).
-        const data = chain.writable.remaining - 1;
-        if (data < 0) return 0;
-        blk.readHeader(chain.readable, header);
-        const result = execute(chain, data);
-        if (typeof result === "number") return finish(chain, result);
-        return result.then((status) => finish(chain, status));
+    offers: writable ? blk.READ_WRITE : blk.READ_ONLY,
+    queues: {
+      requestq: {
+        handle(chain: DescriptorChain): number | Promise<number> {
+          // The status byte is the last one that the device may write (§5.2.6).
+          const data = chain.writable.remaining - 1;
+          if (data < 0) return 0;
+          blk.readHeader(chain.readable, header);
+          const result = execute(chain, data);
+          if (typeof result === "number") return finish(chain, result);
+          return result.then((status) => finish(chain, status));
+        },
+        refuse: (chain: DescriptorChain) =>
+          chain.capacity === 0 ? 0 : finish(chain, blk.VIRTIO_BLK_S_IOERR),
       },
-      refuse: (chain) =>
-        chain.capacity === 0 ? 0 : finish(chain, blk.VIRTIO_BLK_S_IOERR),
-    }],
+    },
     close: () => disk.close(),
   };
-});
+}
 
 function status(ok: boolean): number {
   return ok ? blk.VIRTIO_BLK_S_OK : blk.VIRTIO_BLK_S_IOERR;

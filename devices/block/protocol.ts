@@ -1,12 +1,57 @@
 // The block device's wire format (virtio-v1.3 §5.2): pure parsing, apart from what carries requests out.
-import type { ChainReader } from "../../core/plugin.ts";
+import type {
+  ChainReader,
+  ConfigLayout,
+  ConfigValues,
+} from "../../core/plugin.ts";
 
-export const VIRTIO_BLK_F_SEG_MAX = 2;
-export const VIRTIO_BLK_F_RO = 5;
-export const VIRTIO_BLK_F_BLK_SIZE = 6;
-export const VIRTIO_BLK_F_FLUSH = 9;
-export const VIRTIO_BLK_F_DISCARD = 13;
-export const VIRTIO_BLK_F_WRITE_ZEROES = 14;
+export const FEATURES = {
+  VIRTIO_BLK_F_SEG_MAX: 2,
+  VIRTIO_BLK_F_RO: 5,
+  VIRTIO_BLK_F_BLK_SIZE: 6,
+  VIRTIO_BLK_F_FLUSH: 9,
+  VIRTIO_BLK_F_DISCARD: 13,
+  VIRTIO_BLK_F_WRITE_ZEROES: 14,
+} as const;
+/** What only a disk that is written to has. */
+const WRITE_FEATURES: readonly string[] = [
+  "VIRTIO_BLK_F_DISCARD",
+  "VIRTIO_BLK_F_WRITE_ZEROES",
+];
+const ALL_FEATURES = Object.keys(FEATURES) as (keyof typeof FEATURES)[];
+
+/** The features of a disk that may be written to, or only read. */
+export const READ_WRITE = ALL_FEATURES.filter((name) =>
+  name !== "VIRTIO_BLK_F_RO"
+);
+export const READ_ONLY = ALL_FEATURES.filter((name) =>
+  !WRITE_FEATURES.includes(name)
+);
+
+/** struct virtio_blk_config (§5.2.4), up to write_zeroes_may_unmap. */
+export const CONFIG = {
+  capacity: "u64",
+  size_max: "u32",
+  seg_max: "u32",
+  cylinders: "u16",
+  heads: "u8",
+  sectors: "u8",
+  blk_size: "u32",
+  physical_block_exp: "u8",
+  alignment_offset: "u8",
+  min_io_size: "u16",
+  opt_io_size: "u32",
+  writeback: "u8",
+  unused0: "u8",
+  num_queues: "u16",
+  max_discard_sectors: "u32",
+  max_discard_seg: "u32",
+  discard_sector_alignment: "u32",
+  max_write_zeroes_sectors: "u32",
+  max_write_zeroes_seg: "u32",
+  write_zeroes_may_unmap: "u8",
+  unused1: 3,
+} as const satisfies ConfigLayout;
 
 export const VIRTIO_BLK_T_IN = 0;
 export const VIRTIO_BLK_T_OUT = 1;
@@ -92,24 +137,24 @@ export function readRanges(
   return ranges;
 }
 
-export interface ConfigFields {
-  readonly size: number;
-  readonly writable: boolean;
-}
-
-/** struct virtio_blk_config (§5.2.4), up to write_zeroes_may_unmap. */
-export function configSpace({ size, writable }: ConfigFields): Uint8Array {
-  const config = new DataView(new ArrayBuffer(60));
-  config.setBigUint64(0, BigInt(size / SECTOR), true);
-  config.setUint32(12, MAX_SEGMENTS, true);
-  config.setUint32(20, SECTOR, true);
-  if (writable) {
-    config.setUint32(36, MAX_RANGE_SECTORS, true); // max_discard_sectors
-    config.setUint32(40, MAX_DISCARD_RANGES, true);
-    config.setUint32(44, 8, true); // discard_sector_alignment: 4 KiB
-    config.setUint32(48, MAX_RANGE_SECTORS, true); // max_write_zeroes_sectors
-    config.setUint32(52, MAX_WRITE_ZEROES_RANGES, true);
-    config.setUint8(56, 1); // write_zeroes_may_unmap
-  }
-  return new Uint8Array(config.buffer);
+/** The configuration of a disk of `size` bytes. */
+export function configOf(
+  size: number,
+  writable: boolean,
+): Partial<ConfigValues<typeof CONFIG>> {
+  const fields = {
+    capacity: size / SECTOR,
+    seg_max: MAX_SEGMENTS,
+    blk_size: SECTOR,
+  };
+  if (!writable) return fields;
+  return {
+    ...fields,
+    max_discard_sectors: MAX_RANGE_SECTORS,
+    max_discard_seg: MAX_DISCARD_RANGES,
+    discard_sector_alignment: 8, // 4 KiB
+    max_write_zeroes_sectors: MAX_RANGE_SECTORS,
+    max_write_zeroes_seg: MAX_WRITE_ZEROES_RANGES,
+    write_zeroes_may_unmap: 1,
+  };
 }

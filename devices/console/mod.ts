@@ -1,7 +1,9 @@
 // The console (virtio-v1.3 §5.3), one port, hvc0: bytes to and from whoever holds the VM.
 import {
+  type ConfigValues,
   defineDevice,
   type DescriptorChain,
+  type DevicePort,
   type PulledQueue,
 } from "../../core/plugin.ts";
 
@@ -15,19 +17,34 @@ type FromHost =
     readonly rows: number;
   };
 
-const VIRTIO_CONSOLE_F_SIZE = 0;
-const RECEIVEQ = 0;
-const TRANSMITQ = 1;
 /** Bytes of output that the host has not taken yet, above which the guest's writes wait. */
 const WINDOW = 256 * 1024;
 /** The most bytes of one message. */
 const MAX_OUTPUT = 64 * 1024;
 
-export default defineDevice(({ port, queue, updateConfig }) => {
+/** struct virtio_console_config (§5.3.4); what follows is for multiport. */
+const CONFIG = { cols: "u16", rows: "u16" } as const;
+type Size = ConfigValues<typeof CONFIG>;
+
+interface ConsoleContext {
+  readonly port: DevicePort;
+  queue(name: "receiveq" | "transmitq"): PulledQueue | null;
+  updateConfig(size: Size): void;
+}
+
+export default defineDevice({
+  id: 3,
+  features: { VIRTIO_CONSOLE_F_SIZE: 0 },
+  queues: { receiveq: 64, transmitq: 64 },
+  config: CONFIG,
+  create,
+});
+
+function create({ port, queue, updateConfig }: ConsoleContext) {
   let pending: Uint8Array[] = [];
   let inFlight = 0;
   let sending: DescriptorChain | null = null;
-  let terminal: Uint8Array | null = null;
+  let terminal: Size | null = null;
   /** Linux takes the size from a configuration change only, and from one before its first output not at all. */
   let announced = false;
 
@@ -52,7 +69,7 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     while (inFlight < WINDOW) {
       sending ??= transmitq.pop();
       if (sending === null) break;
-      if (!announced && terminal !== null) updateConfig(0, terminal);
+      if (!announced && terminal !== null) updateConfig(terminal);
       announced = true;
       const { readable } = sending;
       const bytes = new Uint8Array(Math.min(readable.remaining, MAX_OUTPUT));
@@ -68,8 +85,11 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     transmitq.flush();
   }
 
-  function withQueue(index: number, serve: (queue: PulledQueue) => void): void {
-    const live = queue(index);
+  function serveIfLive(
+    name: "receiveq" | "transmitq",
+    serve: (queue: PulledQueue) => void,
+  ): void {
+    const live = queue(name);
     if (live !== null) serve(live);
   }
 
@@ -78,28 +98,26 @@ export default defineDevice(({ port, queue, updateConfig }) => {
     switch (data.type) {
       case "input": {
         pending.push(data.bytes);
-        withQueue(RECEIVEQ, deliver);
+        serveIfLive("receiveq", deliver);
         break;
       }
       case "taken":
         inFlight -= data.length;
-        withQueue(TRANSMITQ, drain);
+        serveIfLive("transmitq", drain);
         break;
       case "resize":
-        terminal = size(data.columns, data.rows);
-        updateConfig(0, terminal);
+        terminal = { cols: data.columns, rows: data.rows };
+        updateConfig(terminal);
         break;
     }
   };
 
+  updateConfig({ cols: 80, rows: 24 });
   return {
-    id: 3,
-    features: [VIRTIO_CONSOLE_F_SIZE],
-    config: size(80, 24),
-    queues: [
-      { name: "receiveq", size: 64, available: deliver },
-      { name: "transmitq", size: 64, available: drain },
-    ],
+    queues: {
+      receiveq: { available: deliver },
+      transmitq: { available: drain },
+    },
     reset() {
       announced = false;
       const length = pending.reduce((sum, bytes) => sum + bytes.length, 0);
@@ -108,12 +126,4 @@ export default defineDevice(({ port, queue, updateConfig }) => {
       if (length > 0) port.postMessage({ type: "taken", length });
     },
   };
-});
-
-/** struct virtio_console_config: cols, rows; the rest is for multiport. */
-function size(columns: number, rows: number): Uint8Array {
-  const config = new DataView(new ArrayBuffer(4));
-  config.setUint16(0, columns, true);
-  config.setUint16(2, rows, true);
-  return new Uint8Array(config.buffer);
 }

@@ -3,12 +3,13 @@ import { defineDevice } from "@paddock/paddock/plugin";
 
 const throwDie = () => 1 + Math.floor(Math.random() * 6);
 
-export default defineDevice(() => ({
+export default defineDevice({
   id: 4, // entropy: Linux reads it as /dev/hwrng
-  queues: [{
-    name: "requestq",
-    size: 64,
-    handle: ({ writable }) =>
-      writable.write(Uint8Array.from({ length: 16 }, throwDie)),
-  }],
-}));
+  queues: { requestq: 64 },
+  create: () => ({
+    queues: {
+      requestq: ({ writable }) =>
+        writable.write(Uint8Array.from({ length: 16 }, throwDie)),
+    },
+  }),
+});

@@ -1,0 +1,95 @@
+// Thread: main
+// Before anything starts: what each plugin declares, the manifest's options against it, and what it asks for against
+// what it is granted.
+import * as v from "valibot";
+import { ManifestError } from "../errors.ts";
+import type { PermissionSet } from "../manifest/built_in.ts";
+import type { DeviceConfig, VmConfig } from "../manifest/config.ts";
+import { object } from "../manifest/fields.ts";
+import { schemaError } from "../manifest/load.ts";
+import { optionEntries, resolveOptions } from "../manifest/options.ts";
+import { resolve } from "../manifest/paths.ts";
+import { quote } from "../manifest/text.ts";
+import type { PermissionName } from "../plugin.ts";
+import { inspectModule } from "./inspect.ts";
+import type { ModuleDeclaration } from "./module_declaration.ts";
+
+/** The configuration with each plugin's options checked and filled in. Throws a ManifestError. */
+export async function checkPlugins(config: VmConfig): Promise<VmConfig> {
+  if (config.devices.every(({ builtIn }) => builtIn)) return config;
+  const devices = await Promise.all(
+    config.devices.map((device) =>
+      device.builtIn ? device : checkPlugin(device, config.folder)
+    ),
+  );
+  return { ...config, devices };
+}
+
+async function checkPlugin(
+  device: DeviceConfig,
+  folder: string,
+): Promise<DeviceConfig> {
+  const field = `devices[${device.index}]`;
+  const declaration = await inspectModule(device.module);
+  if (typeof declaration === "string") {
+    throw new ManifestError(
+      `${field}.use`,
+      `${quote(device.module)} ${declaration}`,
+    );
+  }
+  const options = checkOptions(declaration, device.options, field, folder);
+  checkAsks(declaration, options, device.permissions, field, folder);
+  return { ...device, options };
+}
+
+function checkOptions(
+  { options: schema }: ModuleDeclaration,
+  given: Readonly<Record<string, unknown>>,
+  field: string,
+  folder: string,
+): Record<string, unknown> {
+  const form = object(optionEntries(schema), "a device");
+  const result = v.safeParse(form, given);
+  if (!result.success) throw schemaError(result.issues, field);
+  return resolveOptions(schema, result.output, (path) => resolve(folder, path));
+}
+
+/** What is asked for and not granted is said before start, not found out by a guest. */
+function checkAsks(
+  { permissions }: ModuleDeclaration,
+  options: Readonly<Record<string, unknown>>,
+  granted: PermissionSet,
+  field: string,
+  folder: string,
+): void {
+  for (const [name, asks] of Object.entries(permissions)) {
+    const kind = name as PermissionName;
+    for (const ask of asks) {
+      const value = typeof ask === "string" ? ask : options[ask.option];
+      if (typeof value !== "string") continue;
+      const asked = askedValue(kind, value, folder);
+      if (granted[kind].some((grant) => covers(kind, grant, asked))) continue;
+      throw new ManifestError(
+        `${field}.permissions.${kind}`,
+        `the device asks for ${quote(asked)}, which is not granted; add it`,
+      );
+    }
+  }
+}
+
+function askedValue(kind: PermissionName, value: string, folder: string) {
+  if (kind === "read" || kind === "write") return resolve(folder, value);
+  if (kind !== "net" || !URL.canParse(value)) return value;
+  const { protocol, hostname, port } = new URL(value);
+  if (hostname === "") return value;
+  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
+}
+
+/** Whether a grant holds what is asked: a folder its files, a host its ports. */
+function covers(kind: PermissionName, grant: string, asked: string): boolean {
+  if (grant === asked) return true;
+  if (kind === "read" || kind === "write") {
+    return asked.startsWith(grant.endsWith("/") ? grant : `${grant}/`);
+  }
+  return kind === "net" && asked.replace(/:[0-9]+$/, "") === grant;
+}
