@@ -1,7 +1,7 @@
 // Thread: main
 // A VM for whoever embeds it: start, streams, events, pause, stop. It never prints and never ends the process.
 import { ConsoleStream } from "./device/console_stream.ts";
-import type { DeviceError } from "./errors.ts";
+import { type DeviceError, ManifestError } from "./errors.ts";
 import {
   type BootSourceOptions,
   closeBoot,
@@ -209,6 +209,21 @@ export class Vm extends EventTarget implements AsyncDisposable {
   port(device: string): DevicePort | undefined {
     return this.#machine.devices.hosts.find(({ name }) => name === device)
       ?.port;
+  }
+
+  /**
+   * Has the device with this name start anew from its module, which may have changed: DEVICE_NEEDS_RESET is set, and
+   * the driver's reset brings the new code; until then the old one serves. Its virtio id stays what it was.
+   * @throws {ManifestError} when the module cannot be used any more; the old code goes on
+   */
+  async reload(name: string): Promise<void> {
+    const device = this.config.devices.find((each) => each.name === name);
+    if (device === undefined) {
+      throw new ManifestError("", `There is no device ${name} to reload`);
+    }
+    const { checkPlugins } = await import("./device/check_plugins.ts");
+    await checkPlugins({ ...this.config, devices: [device] });
+    this.#machine.devices.hosts.find((host) => host.name === name)?.reload();
   }
 
   get statistics(): MachineStatistics {

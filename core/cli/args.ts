@@ -30,6 +30,8 @@ export type Command =
     readonly script: string | undefined;
     /** What to trace to stderr. */
     readonly trace: readonly TraceKind[];
+    /** Reload plugins whose files change. */
+    readonly watch: boolean;
   }
   | { readonly command: "init"; readonly dir: string; readonly force: boolean }
   | { readonly command: "check"; readonly manifest: string | undefined }
@@ -51,7 +53,7 @@ export type ArgsOf<Name extends Command["command"]> =
 const COMMANDS: Readonly<
   Record<string, { operand?: string; options: readonly string[] }>
 > = {
-  run: { operand: "manifest", options: ["script", "trace"] },
+  run: { operand: "manifest", options: ["script", "trace", "watch"] },
   init: { operand: "directory", options: ["force"] },
   check: { operand: "manifest", options: [] },
   doctor: { options: [] },
@@ -59,7 +61,7 @@ const COMMANDS: Readonly<
   explain: { operand: "section", options: [] },
 };
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
-const FLAGS = ["help", "version", "json", "color", "force"];
+const FLAGS = ["help", "version", "json", "color", "force", "watch"];
 const VALUES = ["log-level", "script", "trace"];
 const GLOBAL = ["help", "version", "json", "no-color", "log-level"];
 
@@ -89,6 +91,7 @@ export function parseCliArgs(argv: readonly string[]): CliArgs {
         manifest: operand,
         script,
         trace: traceKinds(flags.trace as string | undefined),
+        watch: flags.watch === true,
       };
     case "explain":
       return { ...global, command: name, section: operand };

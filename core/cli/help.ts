@@ -29,6 +29,8 @@ Options
                                 it powers off; overrides boot.script
       --trace=mmio,ring,irq     run: trace register accesses, virtqueues and
                                 interrupts to stderr, with --json as JSON
+      --watch                   run: reload a plugin into the running machine
+                                when its files change
       --force                   init: overwrite files that exist
       --json                    Results as JSON; for run, the log as JSON lines
       --log-level LEVEL         debug, info (default), warning or error

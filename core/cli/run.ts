@@ -8,6 +8,7 @@ import { type ExitReason, Vm, type VmEvents, type VmExit } from "../vm.ts";
 import type { ArgsOf } from "./args.ts";
 import { printNote } from "./output.ts";
 import { Terminal } from "./terminal.ts";
+import { watchPlugins } from "./watch.ts";
 
 /** Exit statuses, as `--help` lists them. */
 const STATUS: Readonly<Record<ExitReason, number>> = {
@@ -49,6 +50,7 @@ export async function run(args: ArgsOf<"run">): Promise<number> {
     Deno.addSignalListener(name as Deno.Signal, listener);
     return () => Deno.removeSignalListener(name as Deno.Signal, listener);
   });
+  using _watcher = args.watch ? watchPlugins(vm) : null;
   const output = connect(vm, terminal);
   const exit = await vm.wait();
   // The reader of stdout may have stalled; then a signal must end this all the same.
@@ -70,6 +72,7 @@ async function start(
       mode: interactive ? "shell" : "tour",
       onProgress: printNote,
       trace: args.trace,
+      rebind: args.watch,
     });
   } catch (error) {
     vcpu0.abandon();

@@ -30,7 +30,10 @@ async function checkPlugin(
   folder: string,
 ): Promise<DeviceConfig> {
   const field = `devices[${device.index}]`;
-  const declaration = await inspectModule(device.module);
+  const declaration = await inspectModule(
+    device.module,
+    device.permissions.read,
+  );
   if (typeof declaration === "string") {
     throw new ManifestError(
       `${field}.use`,

@@ -11,9 +11,13 @@ import {
 const BUDGET_MS = 20_000;
 const MAX_HEAP_MB = 256;
 
-/** The module's declaration, or one line that says why there is none. Needs `--allow-run` for Deno itself. */
+/**
+ * The module's declaration, or one line that says why there is none. What it imports must lie in its own folder, the
+ * core or a path of `readable`. Needs `--allow-run` for Deno itself.
+ */
 export async function inspectModule(
   module: string,
+  readable: readonly string[] = [],
 ): Promise<ModuleDeclaration | string> {
   const entry = new URL("./inspect_process.ts", import.meta.url);
   const config = new URL("../../deno.json", import.meta.url);
@@ -24,7 +28,7 @@ export async function inspectModule(
       "--quiet",
       `--config=${config.pathname}`,
       `--v8-flags=--max-old-space-size=${MAX_HEAP_MB}`,
-      `--allow-read=${moduleFolders(module).join(",")}`,
+      `--allow-read=${[...moduleFolders(module), ...readable].join(",")}`,
       entry.href,
       module,
     ],

@@ -29,6 +29,9 @@ export function readDevice(module: DeviceModule, made: unknown): VirtioDevice {
       `queue ${unknown} has a handler but is not declared (${PAGE})`,
     );
   }
+  if (!Array.isArray(offers)) {
+    throw new TypeError(`offers is not a list of features (${PAGE})`);
+  }
   const strange = offers.find((name) => !Object.hasOwn(module.features, name));
   if (strange === undefined) return made as VirtioDevice;
   throw new TypeError(`offers ${strange}, which is not declared (${PAGE})`);

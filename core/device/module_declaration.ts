@@ -79,7 +79,10 @@ function entriesOf(value: unknown): Entries | null {
   if (value === undefined) return [];
   const isObject = typeof value === "object" && value !== null &&
     !Array.isArray(value);
-  return isObject ? Object.entries(value) : null;
+  if (!isObject) return null;
+  const entries = Object.entries(value);
+  // A name that is a number does not keep its place among the others.
+  return entries.some(([name]) => /^[0-9]+$/.test(name)) ? null : entries;
 }
 
 /** Throws a TypeError that says what the contract asks for; `exported` is a module's default export. */
@@ -131,7 +134,8 @@ function moduleProblem(exported: unknown): string | null {
     );
   }
   return featuresProblem(entriesOf(features)) ??
-    queuesProblem(entriesOf(queues)) ?? configProblem(entriesOf(config)) ??
+    queuesProblem(entriesOf(queues ?? null)) ??
+    configProblem(entriesOf(config)) ??
     optionsProblem(entriesOf(options)) ??
     permissionsProblem(entriesOf(permissions), entriesOf(options)!);
 }
@@ -179,7 +183,7 @@ function configProblem(fields: Entries | null): string | null {
   );
 }
 
-const OPTION_TYPES = [
+const OPTION_TYPES: readonly unknown[] = [
   "string",
   "integer",
   "size",
@@ -218,7 +222,7 @@ function optionProblem(option: unknown): string | null {
   if (typeof option !== "object" || option === null) return "as no object";
   const { type, description, min, max, step, pattern, enum: words } =
     option as Record<string, unknown>;
-  if (!OPTION_TYPES.includes(String(type))) {
+  if (!OPTION_TYPES.includes(type)) {
     return `of type ${shown(type)}; the types are ${OPTION_TYPES.join(", ")}`;
   }
   if (typeof description !== "string") return "without a description";

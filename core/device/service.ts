@@ -112,6 +112,8 @@ export class Service {
   }
 
   async run(): Promise<void> {
+    // A device that starts again does not begin with what its last life left.
+    this.#changeConfig(() => this.#space().fill(0));
     const made = await this.#module.create(this.#context());
     this.#device = readDevice(this.#module, made);
     this.#made = true;
@@ -274,7 +276,8 @@ export class Service {
     });
     return new LiveQueue(ring, this.#device.queues[this.#queueNames[index]!]!, {
       interrupt: () => this.#interruptVring(index),
-      commandPending: () => Atomics.load(words, COMMAND_SEQ) !== this.#done,
+      commandPending: () =>
+        this.#paused || Atomics.load(words, COMMAND_SEQ) !== this.#done,
       cutOff: () => this.#isCutOff(),
       again: () => {
         Atomics.or(words, KICKED, 1 << index);
@@ -349,11 +352,16 @@ export class Service {
       const field = this.#field(name);
       return [field.offset, encodeField(field, value)] as const;
     });
-    const words = this.#words;
-    Atomics.add(words, CONFIG_GENERATION, 1);
-    for (const [offset, bytes] of updates) space.set(bytes, offset);
-    Atomics.add(words, CONFIG_GENERATION, 1);
+    this.#changeConfig(() => {
+      for (const [offset, bytes] of updates) space.set(bytes, offset);
+    });
     if (this.#active) this.#interruptConfig();
+  }
+
+  #changeConfig(change: () => void): void {
+    Atomics.add(this.#words, CONFIG_GENERATION, 1);
+    change();
+    Atomics.add(this.#words, CONFIG_GENERATION, 1);
   }
 
   #field(name: string): PlacedField {
@@ -384,9 +392,9 @@ export class Service {
   }
 
   #feature(name: string): number {
-    const bit = this.#module.features[name];
-    if (bit === undefined) throw new TypeError(`there is no feature ${name}`);
-    return bit;
+    const { features } = this.#module;
+    if (Object.hasOwn(features, name)) return features[name]!;
+    throw new TypeError(`there is no feature ${name}`);
   }
 
   #context(): LooseContext {

@@ -105,6 +105,10 @@ export class WorkerHost implements DeviceHost {
   /** The worker's thread has ended, by an error or on command. */
   #dead = false;
   #closing = false;
+  /** CLOSE was sent. */
+  #leaving = false;
+  /** The driver's next reset starts another worker. */
+  #outdated = false;
   /** Of the worker that runs now. */
   #started = Promise.withResolvers<void>();
   #starting = false;
@@ -209,7 +213,7 @@ export class WorkerHost implements DeviceHost {
         return this.#post({ type: "punched", id, ok });
       }
       case "closed":
-        if (message.error === null && this.#closing) return this.#ended(null);
+        if (message.error === null && this.#leaving) return this.#ended(null);
         return this.#ended(message.error ?? "ended by itself");
     }
   }
@@ -315,27 +319,45 @@ export class WorkerHost implements DeviceHost {
 
   async reset(command: number | null): Promise<void> {
     if (command !== null) await this.command(command);
+    if (this.#outdated && !this.#closing) await this.#retire();
     if (this.failed || this.#closing || !this.#dead) return;
     this.#started = Promise.withResolvers<void>();
     this.start();
     await this.#started.promise;
   }
 
+  reload(): void {
+    // Its thread has ended: what it failed at, the next one may do.
+    if (this.#dead) this.failed = false;
+    this.#outdated = true;
+    this.#options.needsReset();
+  }
+
+  async #retire(): Promise<void> {
+    this.#outdated = false;
+    if (this.usable) await this.#leave();
+    this.#dead = true;
+  }
+
   async close(): Promise<void> {
     this.#closing = true;
     if (this.#worker === null) return;
     await this.#started.promise;
-    if (this.usable) {
-      await this.command(CLOSE);
-      const late = setTimeout(
-        () => this.#cutOff(`did not close in ${this.#budget()}`),
-        this.#budgetMs,
-      );
-      this.#closed.promise.then(() => clearTimeout(late));
-      if (this.usable) await this.#closed.promise;
-      clearTimeout(late);
-    }
+    if (this.usable) await this.#leave();
     this.#worker.terminate();
     this.#worker = null;
+  }
+
+  /** Ends the worker: in-flight requests first, then its files. */
+  async #leave(): Promise<void> {
+    this.#leaving = true;
+    await this.command(CLOSE);
+    const late = setTimeout(
+      () => this.#cutOff(`did not close in ${this.#budget()}`),
+      this.#budgetMs,
+    );
+    if (this.usable) await this.#closed.promise;
+    clearTimeout(late);
+    this.#leaving = false;
   }
 }

@@ -18,6 +18,8 @@ export interface BootSourceOptions {
   readonly onProgress?: (message: string) => void;
   /** What Debian's guest does: a shell, or the tour of its devices. A script in the manifest goes before it. */
   readonly mode?: "shell" | "tour";
+  /** Whether Debian's guest binds a driver anew when its device needs a reset. */
+  readonly rebind?: boolean;
 }
 
 /**
@@ -71,7 +73,9 @@ async function openDebian(
     initrdSize += archive.length;
   }
   const mode = `paddock.mode=${options.mode ?? "shell"}`;
-  const cmdline = [DEBIAN_CMDLINE, mode, boot.cmdline].join(" ").trim();
+  const rebind = options.rebind === true ? ["paddock.rebind=1"] : [];
+  const cmdline = [DEBIAN_CMDLINE, mode, ...rebind, boot.cmdline].join(" ")
+    .trim();
   return { kind: "kernel", kernel, initrd, initrdSize, cmdline };
 }
 

@@ -38,6 +38,22 @@ terminal() {
   echo /dev/console
 }
 
+# While plugins are developed: a device that needs a reset (status bit 0x40) gets its driver anew.
+rebind() {
+  while sleep 0.2; do
+    for device in /sys/bus/virtio/devices/*; do
+      read -r status <"$device/status"
+      [ $((status & 0x40)) != 0 ] || continue
+      driver=$(readlink -f "$device/driver") || continue
+      echo "${device##*/}" >"$driver/unbind"
+      echo "${device##*/}" >"$driver/bind"
+    done
+  done
+}
+if [ "$(argument paddock.rebind)" = 1 ]; then
+  rebind 2>/dev/null &
+fi
+
 tty=$(terminal)
 mode=$(argument paddock.mode)
 if [ -f /paddock/script.sh ]; then
