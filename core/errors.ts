@@ -45,6 +45,11 @@ export class DriverError extends Error {
   }
 }
 
+/** The other side of a vhost-user connection broke the protocol, or cannot be reached. Ends that connection only. */
+export class VhostUserError extends Error {
+  override readonly name = "VhostUserError";
+}
+
 const ERRNO: Readonly<Record<number, string>> = {
   1: "EPERM, not permitted",
   2: "ENOENT, no such file",
@@ -67,6 +72,8 @@ const ERRNO: Readonly<Record<number, string>> = {
   28: "ENOSPC, no space left",
   38: "ENOSYS, not implemented",
   95: "EOPNOTSUPP, not supported",
+  98: "EADDRINUSE, address in use",
+  111: "ECONNREFUSED, nobody listens there",
 };
 
 /** "EBUSY, busy" for 16; "errno 999" for what the table does not hold. */
@@ -77,7 +84,7 @@ export function errnoName(errno: number): string {
 /** One line for what a device threw, and where: in the module's own folder if the stack names it. */
 export function describeError(error: unknown, module?: string): string {
   if (!(error instanceof Error)) return String(error);
-  const folder = module?.replace(/[^/]*$/, "") ?? "file://";
+  const folder = module?.replace(/[^/]*$/, "") || "file://";
   const frames = error.stack?.split("\n") ?? [];
   const at = (frames.find((line) => line.includes(folder)) ??
     frames.find((line) => line.includes("file://")))?.trim();

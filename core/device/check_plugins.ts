@@ -13,6 +13,7 @@ import { quote } from "../manifest/text.ts";
 import type { PermissionName } from "../plugin.ts";
 import { inspectModule } from "./inspect.ts";
 import type { ModuleDeclaration } from "./module_declaration.ts";
+import { cacheModule, fetchModule, isRemote } from "./remote_module.ts";
 
 /** The configuration with each plugin's options checked and filled in. Throws a ManifestError. */
 export async function checkPlugins(config: VmConfig): Promise<VmConfig> {
@@ -30,10 +31,10 @@ async function checkPlugin(
   folder: string,
 ): Promise<DeviceConfig> {
   const field = `devices[${device.index}]`;
-  const declaration = await inspectModule(
-    device.module,
-    device.permissions.read,
-  );
+  if (isRemote(device.module)) {
+    await fetchModule(device.module, device.integrity, field);
+  }
+  const declaration = await inspect(device, field);
   if (typeof declaration === "string") {
     throw new ManifestError(
       `${field}.use`,
@@ -43,6 +44,19 @@ async function checkPlugin(
   const options = checkOptions(declaration, device.options, field, folder);
   checkAsks(declaration, options, device.permissions, field, folder);
   return { ...device, options };
+}
+
+/** What a module here imports from elsewhere is fetched now if it never was, and not when the VM runs. */
+async function inspect(
+  { module, permissions }: DeviceConfig,
+  field: string,
+): Promise<ModuleDeclaration | string> {
+  const first = await inspectModule(module, permissions.read);
+  if (typeof first !== "string" || !first.includes("--cached-only")) {
+    return first;
+  }
+  await cacheModule(module, permissions.import, field);
+  return await inspectModule(module, permissions.read);
 }
 
 function checkOptions(

@@ -6,6 +6,7 @@ import {
   type ModuleDeclaration,
   readModuleDeclaration,
 } from "./module_declaration.ts";
+import { importHosts } from "./remote_module.ts";
 
 /** A module that waits for something when it is loaded is given up. */
 const BUDGET_MS = 20_000;
@@ -29,6 +30,8 @@ export async function inspectModule(
       `--config=${config.pathname}`,
       `--v8-flags=--max-old-space-size=${MAX_HEAP_MB}`,
       `--allow-read=${[...moduleFolders(module), ...readable].join(",")}`,
+      ...importHosts(module).map((host) => `--allow-import=${host}`),
+      "--cached-only",
       entry.href,
       module,
     ],

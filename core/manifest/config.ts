@@ -51,8 +51,10 @@ export interface DeviceConfig {
   readonly name: string;
   /** Whether it is one of ours, and so trusted with a worker in this process. */
   readonly builtIn: boolean;
-  /** URL of the module. */
+  /** URL of the module; "npm:…" and "jsr:…" are such too. */
   readonly module: string;
+  /** What a remote module must be; undefined where the manifest says nothing. */
+  readonly integrity: string | false | undefined;
   readonly virtio: VirtioConfig;
   /** Plain data for the module; a plugin's is checked against what it declares before it starts. */
   readonly options: Readonly<Record<string, unknown>>;

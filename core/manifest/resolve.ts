@@ -61,6 +61,7 @@ function resolveDevice(
     builtIn: builtIn !== undefined,
     module: builtIn?.module ??
       moduleUrl(`${field}.use`, device.use, absolute, files),
+    integrity: (device as { integrity?: string | false }).integrity,
     virtio: resolveVirtio(device.virtio, `${field}.virtio`),
     options,
     permissions: permissionsOf(device, consequences, absolute),
@@ -149,6 +150,7 @@ function moduleOptions(device: Device): Record<string, unknown> {
     name: _name,
     permissions: _permissions,
     virtio: _virtio,
+    integrity: _integrity,
     ...options
   } = device;
   return options;
@@ -160,6 +162,7 @@ function moduleUrl(
   absolute: (path: string) => string,
   files: FileSet,
 ): string {
+  if (/^(npm|jsr|https?):/.test(use)) return use;
   let path: string;
   try {
     path = use.startsWith("file:") ? fromFileUrl(new URL(use)) : absolute(use);

@@ -154,6 +154,22 @@ const virtio = choice(
   () => virtioObject,
 );
 
+/** A file, a package, or a module on the web. */
+const MODULE =
+  /^(\.\.?\/|file:|npm:[^\s]+$|jsr:@[^\s]+$|https:\/\/[^\s]+$|http:\/\/127\.0\.0\.1(:[0-9]+)?\/)/;
+
+const INTEGRITY = 'a hash such as "sha256-…", or false to take whatever comes';
+const integrity = v.pipe(
+  v.union(
+    [
+      v.pipe(v.string(), v.regex(/^sha256-[A-Za-z0-9+/]{43}=$/)),
+      v.literal(false),
+    ],
+    ({ input }) => `must be ${INTEGRITY}, not ${quote(input)}`,
+  ),
+  v.description(`what a remote module must be: ${INTEGRITY}`),
+);
+
 const deviceEntries = {
   name: v.optional(text(NAME, `the device's name, ${NAME_FORM}`)),
   virtio: v.optional(virtio),
@@ -174,10 +190,13 @@ function builtInDevice(use: string, { options }: BuiltIn) {
 /** Says why a `use` is neither a built-in device nor a file. */
 function useMessage(use: unknown, builtIns: readonly string[]): string {
   const names = builtIns.map((name) => `"${name}"`).join(", ");
-  const forms = `${names} or the path of a module such as "./device.ts"`;
+  const forms =
+    `${names}, or a module such as "./device.ts" or "npm:name@1.0.0"`;
   if (typeof use !== "string") return `must be ${forms}, not ${quote(use)}`;
-  if (/^(npm|jsr|https?):/.test(use)) {
-    return 'remote modules are not supported yet; copy the module beside the manifest and write its path, such as "./device.ts"';
+  if (use.startsWith("http:")) {
+    return `must come over https, not ${
+      quote(use)
+    }; only 127.0.0.1 may do without`;
   }
   let meant = nearest(use, builtIns);
   if (use.startsWith("/")) meant = `file://${use}`;
@@ -195,9 +214,10 @@ function device(registry: Registry) {
   const module = openObject({
     use: v.pipe(
       v.string(message),
-      v.regex(/^(\.\.?\/|file:)/, message),
+      v.regex(MODULE, message),
       v.description(`${names.map((n) => `"${n}"`).join(", ")} or a module`),
     ),
+    integrity: v.optional(integrity),
     ...deviceEntries,
   }, "a device");
   const builtIns = new Map<unknown, ReturnType<typeof builtInDevice>>();
