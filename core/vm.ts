@@ -1,63 +1,44 @@
 // Thread: main
 // A VM for whoever embeds it: start, streams, events, pause, stop. It never prints and never ends the process.
 import { ConsoleStream } from "./device/console_stream.ts";
-import { type DeviceError, ManifestError } from "./errors.ts";
-import {
-  type BootSourceOptions,
-  closeBoot,
-  openBoot,
-} from "./image/boot_source.ts";
+import { ManifestError } from "./errors.ts";
 import { log } from "./log.ts";
-import {
-  type Machine,
-  type MachineStatistics,
-  startMachine,
-} from "./machine.ts";
+import type { MachineStatistics } from "./machine.ts";
 import type { VmConfig } from "./manifest/config.ts";
 import type { DevicePort } from "./plugin.ts";
-import type { TraceEvent, TraceKind } from "./virtio/trace.ts";
-import { VcpuHandle } from "./vcpu/handle.ts";
+import type {
+  EmitVmEvent,
+  StartOptions,
+  VmBackend,
+  VmEvents,
+  VmExit,
+  VmStarter,
+} from "./vm_backend.ts";
+import type { SandboxLevel } from "./sandbox/spawn.ts";
 
-/** How a VM ended. `poweroff` and `reboot` are the guest's wish; a reboot ends the VM as well. */
-export type ExitReason =
-  | "poweroff"
-  | "reboot"
-  | "panic"
-  | "triple-fault"
-  | "internal-error"
-  | "stopped"
-  | "killed"
-  | "failure";
-
-export interface VmExit {
-  readonly reason: ExitReason;
-  /** One line for people. */
-  readonly detail: string;
-}
-
-/** Events of a {@linkcode Vm}, by name; each is a CustomEvent with this detail. */
-export interface VmEvents {
-  /** vCPU 0 runs. */
-  started: null;
-  /** The guest's kernel panicked. */
-  guestpanic: null;
-  /** A driver in the guest broke the virtio specification. */
-  drivererror: { device: string; section: string; message: string };
-  /** A device's code failed. The VM goes on without it until the driver resets it. */
-  devicefault: DeviceError;
-  exit: VmExit;
-  /** What `options.trace` asks for. */
-  trace: { device: string; event: TraceEvent };
-}
+export type { ExitReason, VmEvents, VmExit } from "./vm_backend.ts";
+export type { SandboxLevel };
 
 export interface VmOptions extends LaunchOptions {
   /** Folder that the paths of a manifest given as an object are relative to; default: the current one. */
   readonly baseDir?: string;
 }
 
-export interface LaunchOptions extends BootSourceOptions {
-  /** Tell each register access, ring operation or interrupt as a `trace` event. It slows the guest down. */
-  readonly trace?: readonly TraceKind[];
+export interface LaunchOptions extends StartOptions {
+  /**
+   * How far the VM is closed off. `strict`, the default: a process of its own with the rights that the manifest needs,
+   * by Deno's permissions and by the kernel's. `deno`: by Deno's permissions only, which bind nothing that has FFI.
+   * `off`: in this process; it starts faster, and whoever breaks out of a device or of the VMM has this process' rights.
+   */
+  readonly sandbox?: SandboxLevel;
+}
+
+/** What is there before the configuration is. */
+export async function starterOf(
+  { sandbox = "strict" }: LaunchOptions,
+): Promise<VmStarter> {
+  if (sandbox === "off") return (await import("./local_vm.ts")).localStarter();
+  return (await import("./remote_vm.ts")).remoteStarter(sandbox);
 }
 
 /** A manifest: a path or URL of a `vm.json`, or its content as an object. */
@@ -76,9 +57,7 @@ export type ManifestSource = string | URL | Readonly<Record<string, unknown>>;
 export class Vm extends EventTarget implements AsyncDisposable {
   readonly config: VmConfig;
   readonly #exit = Promise.withResolvers<VmExit>();
-  #ending: Promise<void> | null = null;
-  readonly #assembled = Promise.withResolvers<Machine>();
-  #machine!: Machine;
+  #backend!: VmBackend;
   #console: ConsoleStream | null = null;
 
   private constructor(config: VmConfig) {
@@ -96,57 +75,44 @@ export class Vm extends EventTarget implements AsyncDisposable {
     manifest: ManifestSource,
     options: VmOptions = {},
   ): Promise<Vm> {
-    // The thread takes a while to come up; it does so while the manifest is read.
-    const vcpu0 = new VcpuHandle();
+    const starter = await starterOf(options);
     try {
       const { readManifest } = await import("./manifest/source.ts");
       const config = readManifest(manifest, options.baseDir ?? Deno.cwd());
-      return await Vm.launch(config, { ...options, vcpu0 });
+      return await Vm.launch(config, { ...options, starter });
     } catch (error) {
-      vcpu0.abandon();
+      starter.abandon();
       throw error;
     }
   }
 
-  /** As `start`, for a manifest that was checked already, with vCPU 0's thread starting up. */
+  /** As `start`, for a manifest that was checked already. */
   static async launch(
     config: VmConfig,
-    options: LaunchOptions & { readonly vcpu0: VcpuHandle },
+    options: LaunchOptions & { readonly starter: VmStarter },
   ): Promise<Vm> {
     if (config.devices.some(({ builtIn }) => !builtIn)) {
       const { checkPlugins } = await import("./device/check_plugins.ts");
       config = await checkPlugins(config);
     }
-    const image = await openBoot(config.boot, options);
-    try {
-      const vm = new Vm(config);
-      vm.#machine = await startMachine(config, image, options.vcpu0, {
-        onRunning: () => vm.#emit("started", null),
-        onPower: (event) => vm.#onPower(event),
-        onVcpuExit: (vcpu, { reason, detail }) =>
-          vm.#end({
-            reason: reason === "triple-fault" || reason === "internal-error"
-              ? reason
-              : "failure",
-            detail: `vCPU ${vcpu}: ${detail}`,
-          }),
-        onDriverError: (device, section, message) => {
-          log("warning", device, message, { section });
-          vm.#emit("drivererror", { device, section, message });
-        },
-        onFault: (error) => {
-          log("error", error.device, error.message);
-          vm.#emit("devicefault", error);
-        },
-        onLog: (device, message) => void log("info", device, message),
-        onTrace: (device, event) => vm.#emit("trace", { device, event }),
-      }, options.trace);
-      vm.#console = consoleOf(vm);
-      vm.#assembled.resolve(vm.#machine);
-      return vm;
-    } finally {
-      closeBoot(image);
-    }
+    const vm = new Vm(config);
+    vm.#log();
+    vm.on("exit", vm.#exit.resolve);
+    const emit: EmitVmEvent = (name, detail) => vm.#emit(name, detail);
+    vm.#backend = await options.starter.start(config, emit, options);
+    vm.#console = consoleOf(vm);
+    vm.#exit.promise.then(() => vm.#console?.close());
+    return vm;
+  }
+
+  #log(): void {
+    this.on("drivererror", ({ device, section, message }) => {
+      log("warning", device, message, { section });
+    });
+    this.on("devicefault", ({ device, message }) => {
+      log("error", device, message);
+    });
+    this.on("log", ({ device, message }) => void log("info", device, message));
   }
 
   #emit<Name extends keyof VmEvents>(name: Name, detail: VmEvents[Name]): void {
@@ -164,34 +130,6 @@ export class Vm extends EventTarget implements AsyncDisposable {
     );
   }
 
-  #onPower(event: "poweroff" | "reboot" | "panic"): void {
-    if (event === "panic") this.#emit("guestpanic", null);
-    const detail = {
-      poweroff: "the guest powered off",
-      reboot: "the guest rebooted",
-      panic: "the guest's kernel panicked",
-    }[event];
-    this.#end({ reason: event, detail });
-  }
-
-  /** The first reason stands; everything is given back before `wait` resolves. */
-  #end(exit: VmExit): Promise<void> {
-    return this.#ending ??= this.#stop(exit);
-  }
-
-  async #stop(exit: VmExit): Promise<void> {
-    // The guest may end while `launch` is still on its way.
-    const machine = await this.#assembled.promise;
-    try {
-      await machine.stop();
-    } catch (error) {
-      exit = { reason: "failure", detail: `could not be stopped: ${error}` };
-    }
-    this.#console?.close();
-    this.#emit("exit", exit);
-    this.#exit.resolve(exit);
-  }
-
   /** The streams of the first console device, hvc0; null without one. */
   get console(): ConsoleStream | null {
     return this.#console;
@@ -202,13 +140,12 @@ export class Vm extends EventTarget implements AsyncDisposable {
     readonly readable: ReadableStream<Uint8Array>;
     readonly writable: WritableStream<Uint8Array>;
   } {
-    return this.#machine.serial;
+    return this.#backend.serial;
   }
 
   /** Messages to and from the device with this name. */
   port(device: string): DevicePort | undefined {
-    return this.#machine.devices.hosts.find(({ name }) => name === device)
-      ?.port;
+    return this.#backend.port(device);
   }
 
   /**
@@ -223,11 +160,12 @@ export class Vm extends EventTarget implements AsyncDisposable {
     }
     const { checkPlugins } = await import("./device/check_plugins.ts");
     await checkPlugins({ ...this.config, devices: [device] });
-    this.#machine.devices.hosts.find((host) => host.name === name)?.reload();
+    await this.#backend.reload(name);
   }
 
-  get statistics(): MachineStatistics {
-    return this.#machine.statistics;
+  /** Counters since the start. */
+  statistics(): Promise<MachineStatistics> {
+    return this.#backend.statistics();
   }
 
   /** Resolves when the VM has ended and everything is given back. */
@@ -237,22 +175,28 @@ export class Vm extends EventTarget implements AsyncDisposable {
 
   /** Resolves when no vCPU runs any more and no device has anything in flight. */
   pause(): Promise<void> {
-    return this.#machine.pause();
+    return this.#backend.pause();
   }
 
   /** Resolves when devices and vCPUs run again. */
   resume(): Promise<void> {
-    return this.#machine.resume();
+    return this.#backend.resume();
   }
 
   /** Stops the vCPUs, then the devices: what a driver was told is written is on the host. */
   async stop(): Promise<void> {
-    await this.#end({ reason: "stopped", detail: "stopped by its owner" });
+    await this.#backend.end({
+      reason: "stopped",
+      detail: "stopped by its owner",
+    });
   }
 
   /** As `stop`, but says that it was killed. */
   async kill(): Promise<void> {
-    await this.#end({ reason: "killed", detail: "killed by its owner" });
+    await this.#backend.end({
+      reason: "killed",
+      detail: "killed by its owner",
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

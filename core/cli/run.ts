@@ -2,9 +2,14 @@
 // `paddock run`: a VM with this terminal as its console.
 import { beforeFirstRecord } from "../log.ts";
 import { readManifestOrDefault } from "../manifest/source.ts";
-import { VcpuHandle } from "../vcpu/handle.ts";
 import { formatTrace } from "../virtio/trace.ts";
-import { type ExitReason, Vm, type VmEvents, type VmExit } from "../vm.ts";
+import {
+  type ExitReason,
+  starterOf,
+  Vm,
+  type VmEvents,
+  type VmExit,
+} from "../vm.ts";
 import type { ArgsOf } from "./args.ts";
 import { printNote } from "./output.ts";
 import { Terminal } from "./terminal.ts";
@@ -64,18 +69,18 @@ async function start(
   args: ArgsOf<"run">,
   interactive: boolean,
 ): Promise<Vm> {
-  const vcpu0 = new VcpuHandle();
+  const starter = await starterOf(args);
   try {
     const config = readManifestOrDefault(args.manifest, args.script);
     return await Vm.launch(config, {
-      vcpu0,
+      starter,
       mode: interactive ? "shell" : "tour",
       onProgress: printNote,
       trace: args.trace,
       rebind: args.watch,
     });
   } catch (error) {
-    vcpu0.abandon();
+    starter.abandon();
     throw error;
   }
 }

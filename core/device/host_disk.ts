@@ -67,11 +67,23 @@ export class HostDisk implements Disposable {
   }
 }
 
-function open(config: DiskConfig, field: string): Fd {
-  const { path, writable, createSize } = config;
-  try {
+/** Makes the image of a device, "devices[1]", where it is missing and may be made. Throws a ManifestError. */
+export function createDisk(config: DiskConfig, device: string): void {
+  const { path, createSize } = config;
+  if (createSize === undefined) return;
+  attempt(`${device}.${config.field}`, () => create(path, createSize));
+}
+
+function open({ path, writable, createSize }: DiskConfig, field: string): Fd {
+  return attempt(field, () => {
     if (createSize !== undefined) create(path, createSize);
     return Fd.open(path, writable ? O_RDWR : O_RDONLY);
+  });
+}
+
+function attempt<T>(field: string, call: () => T): T {
+  try {
+    return call();
   } catch (cause) {
     if (!(cause instanceof SysError)) throw cause;
     throw new ManifestError(

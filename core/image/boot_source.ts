@@ -9,7 +9,7 @@ import {
 import { isElf } from "../arch/x86_64/elf.ts";
 import { ManifestError } from "../errors.ts";
 import type { BootConfig } from "../manifest/config.ts";
-import { cacheFolder, contentKey, writeWhole } from "./cache.ts";
+import { cacheFolder, contentKey, exists, writeWhole } from "./cache.ts";
 
 /** Larger than any kernel; what is above it is named by mistake. */
 const MAX_KERNEL = 512 * 2 ** 20;
@@ -49,6 +49,49 @@ export async function openBoot(
   }
 }
 
+/**
+ * The same boot from files that are all there, and need no cache: Debian's guest as a kernel with its initrd, a kernel
+ * that was unpacked. What has to be made for this run goes into `folder`.
+ */
+export async function prepareBoot(
+  boot: BootConfig,
+  folder: string,
+  options: BootSourceOptions,
+): Promise<BootConfig> {
+  if (boot.kind === "flat") return boot;
+  if (boot.kind === "kernel") {
+    if (boot.protocol === "linux64") return boot;
+    const kernel = await unpackIntoCache(boot.kernel, options);
+    return kernel === null ? boot : { ...boot, kernel };
+  }
+  const { fetchGuest, scriptArchive } = await import("./initramfs.ts");
+  const guest = await fetchGuest(options);
+  const kernel = await unpackIntoCache(guest.kernel.vmlinuz, options);
+  let initrd = guest.initramfs;
+  if (boot.script !== undefined) {
+    initrd = `${folder}/initrd`;
+    await Deno.copyFile(guest.initramfs, initrd);
+    const archive = scriptArchive(Deno.readTextFileSync(boot.script));
+    await Deno.writeFile(initrd, archive, { append: true });
+  }
+  return {
+    kind: "kernel",
+    kernel: kernel ?? guest.kernel.vmlinuz,
+    initrd,
+    cmdline: debianCmdline(boot.cmdline, options),
+    protocol: "auto",
+  };
+}
+
+function debianCmdline(
+  added: string,
+  { mode = "shell", rebind }: BootSourceOptions,
+): string {
+  const own = rebind === true ? ["paddock.rebind=1"] : [];
+  return [DEBIAN_CMDLINE, `paddock.mode=${mode}`, ...own, added].join(" ")
+    .trim();
+}
+
 /** Closes the files of an image. */
 export function closeBoot(image: BootImage): void {
   if (image.kind === "flat") return;
@@ -72,10 +115,7 @@ async function openDebian(
     initrd.push(archive);
     initrdSize += archive.length;
   }
-  const mode = `paddock.mode=${options.mode ?? "shell"}`;
-  const rebind = options.rebind === true ? ["paddock.rebind=1"] : [];
-  const cmdline = [DEBIAN_CMDLINE, mode, ...rebind, boot.cmdline].join(" ")
-    .trim();
+  const cmdline = debianCmdline(boot.cmdline, options);
   return { kind: "kernel", kernel, initrd, initrdSize, cmdline };
 }
 
@@ -120,7 +160,9 @@ export async function unpackIntoCache(
   options: BootSourceOptions,
 ): Promise<string | null> {
   const kernel = await openKernel(path, "auto", options);
-  return kernel.kind === "elf" ? await unpackedPath(path) : null;
+  const unpacked = kernel.kind === "elf" ? await unpackedPath(path) : null;
+  // A full or read-only cache does not have it.
+  return unpacked !== null && await exists(unpacked) ? unpacked : null;
 }
 
 /** How much of a kernel's head and tail tell it from others: version, build and checksum are there. */

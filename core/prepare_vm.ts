@@ -1,0 +1,19 @@
+// Thread: main
+// What the owner of a VM does before a process that may do less runs it: downloads, unpacking, missing disks.
+import { createDisk } from "./device/host_disk.ts";
+import { prepareBoot } from "./image/boot_source.ts";
+import type { VmConfig } from "./manifest/config.ts";
+import type { StartOptions } from "./vm_backend.ts";
+
+/** The configuration of files that are all there; `folder` is for those that are made for this run. */
+export async function prepareVm(
+  config: VmConfig,
+  folder: string,
+  options: StartOptions,
+): Promise<VmConfig> {
+  const boot = await prepareBoot(config.boot, folder, options);
+  for (const { disk, index } of config.devices) {
+    if (disk !== undefined) createDisk(disk, `devices[${index}]`);
+  }
+  return { ...config, boot };
+}

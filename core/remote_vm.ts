@@ -1,0 +1,256 @@
+// Thread: main
+// A VM in a process of its own, closed off from everything that its manifest does not grant.
+import { ByteChannel } from "./bus/byte_channel.ts";
+import { type DeviceError, HostError } from "./errors.ts";
+import { log } from "./log.ts";
+import type { MachineStatistics } from "./machine.ts";
+import type { VmConfig } from "./manifest/config.ts";
+import type { DevicePort } from "./plugin.ts";
+import { prepareVm } from "./prepare_vm.ts";
+import type { Child } from "./sandbox/child.ts";
+import { type SandboxLevel, spawnConfined } from "./sandbox/spawn.ts";
+import { denoFlags, vmPermissions, vmRules } from "./sandbox/vm_permissions.ts";
+import { encodeLine, readLines } from "./sys/json_lines.ts";
+import type {
+  EmitVmEvent,
+  VmBackend,
+  VmEvents,
+  VmExit,
+  VmStarter,
+} from "./vm_backend.ts";
+import {
+  errorOf,
+  type FromVm,
+  isFromVm,
+  LONGEST,
+  type PlainError,
+  type ToVm,
+} from "./vm_messages.ts";
+
+/** How long a VM may take to end before its process is killed; its devices have less. */
+const END_MS = 30_000;
+
+/** What the host could not do is told once a process. */
+let told = false;
+
+export function remoteStarter(sandbox: SandboxLevel): VmStarter {
+  return {
+    abandon: () => {},
+    async start(config, emit, options) {
+      const folder = await Deno.makeTempDir({ prefix: "paddock-" });
+      try {
+        const prepared = await prepareVm(config, folder, options);
+        const child = await spawnVm(prepared, sandbox);
+        tell(child.missing);
+        const vm = new RemoteVm(child, emit);
+        vm.status.finally(() => Deno.remove(folder, { recursive: true }));
+        await vm.start({
+          type: "start",
+          config: prepared,
+          trace: options.trace ?? [],
+        });
+        return vm;
+      } catch (error) {
+        await Deno.remove(folder, { recursive: true }).catch(() => {});
+        throw error;
+      }
+    },
+  };
+}
+
+function spawnVm(config: VmConfig, sandbox: SandboxLevel): Promise<Child> {
+  const permissions = vmPermissions(config, {
+    manifest: undefined,
+    cache: undefined,
+  });
+  return spawnConfined({
+    sandbox,
+    entry: new URL("./vm_process.ts", import.meta.url),
+    permissions: denoFlags(permissions),
+    landlock: vmRules(permissions),
+    seccomp: {
+      run: permissions.run.length > 0,
+      sockets: permissions.net.length > 0 ? "inet" : "unix",
+    },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "inherit",
+  });
+}
+
+function tell(missing: readonly string[]): void {
+  if (told || missing.length === 0) return;
+  told = true;
+  log(
+    "warning",
+    "sandbox",
+    `this host cannot confine all: ${missing.join("; ")}`,
+  );
+}
+
+class RemoteVm implements VmBackend {
+  readonly status: Promise<unknown>;
+  readonly #child: Child;
+  readonly #emit: EmitVmEvent;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #ports = new Map<string, DevicePort>();
+  readonly #output: ByteChannel;
+  readonly #calls = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<void>();
+  #exit: VmExit | null = null;
+  #nextCall = 0;
+  readonly serial: VmBackend["serial"];
+
+  constructor(child: Child, emit: EmitVmEvent) {
+    this.#child = child;
+    this.#emit = emit;
+    this.#input = child.stdin!.getWriter();
+    this.#output = new ByteChannel((length) =>
+      this.#send({ type: "serial-taken", length })
+    );
+    const output = this.#output;
+    this.serial = {
+      get readable() {
+        return output.readable;
+      },
+      writable: new WritableStream({
+        write: (bytes) => this.#send({ type: "serial", bytes }),
+      }),
+    };
+    this.status = this.#listen();
+  }
+
+  /** Resolves when the machine runs; throws what kept it from that. */
+  async start(message: ToVm & { type: "start" }): Promise<void> {
+    for (const { name } of message.config.devices) {
+      this.#ports.set(name, this.#createPort(name));
+    }
+    this.#send(message);
+    await this.#ready.promise;
+  }
+
+  #createPort(device: string): DevicePort {
+    return {
+      onmessage: null,
+      postMessage: (data) => void this.#send({ type: "port", device, data }),
+    };
+  }
+
+  /** A VM that is gone hears nothing; its end is told on its own way. */
+  async #send(message: ToVm): Promise<void> {
+    try {
+      await this.#input.write(encodeLine(message));
+    } catch {
+      // EPIPE
+    }
+  }
+
+  async #listen(): Promise<void> {
+    let problem = "";
+    try {
+      for await (const message of readLines(this.#child.stdout!, LONGEST)) {
+        if (!isFromVm(message)) throw new TypeError("no message of a VM");
+        this.#receive(message);
+      }
+    } catch (error) {
+      problem = ` after it sent something else than messages: ${error}`;
+      this.#child.kill(9);
+    }
+    const { code } = await this.#child.status;
+    this.#finish({
+      reason: "failure",
+      detail: `its process ended with status ${code}${problem}`,
+    });
+  }
+
+  #receive(message: FromVm): void {
+    switch (message.type) {
+      case "ready":
+        return this.#ready.resolve();
+      case "failed":
+        return this.#ready.reject(errorOf(message.error));
+      case "event":
+        return this.#tell(message.name, message.detail);
+      case "reply": {
+        const call = this.#calls.get(message.id);
+        this.#calls.delete(message.id);
+        if (message.error === undefined) return call?.resolve(message.value);
+        return call?.reject(new HostError(message.error));
+      }
+      case "port":
+        return this.#ports.get(message.device)?.onmessage?.(message.data);
+      case "serial":
+        return this.#output.push(message.bytes);
+    }
+  }
+
+  /** isFromVm() has looked at the detail. */
+  #tell(name: keyof VmEvents, detail: unknown): void {
+    switch (name) {
+      case "exit":
+        // All of the process is gone before anybody hears of it.
+        this.#exit ??= detail as VmExit;
+        return;
+      case "devicefault":
+        return this.#emit(name, errorOf(detail as PlainError) as DeviceError);
+      default:
+        return this.#emit(name, detail as never);
+    }
+  }
+
+  #finish(exit: VmExit): void {
+    this.#output.close();
+    this.#ready.reject(
+      new HostError(`The VM cannot be started: ${exit.detail}`),
+    );
+    // Nobody may be waiting for it any more.
+    this.#ready.promise.catch(() => {});
+    for (const call of this.#calls.values()) {
+      call.reject(new HostError("The VM has ended"));
+    }
+    this.#emit("exit", this.#exit ?? exit);
+    this.#ended.resolve();
+  }
+
+  #call(
+    name: (ToVm & { type: "call" })["name"],
+    device = "",
+  ): Promise<unknown> {
+    const id = this.#nextCall++;
+    const call = Promise.withResolvers<unknown>();
+    this.#calls.set(id, call);
+    this.#send({ type: "call", id, name, device });
+    return call.promise;
+  }
+
+  port(device: string): DevicePort | undefined {
+    return this.#ports.get(device);
+  }
+
+  async statistics(): Promise<MachineStatistics> {
+    return await this.#call("statistics") as MachineStatistics;
+  }
+
+  async pause(): Promise<void> {
+    await this.#call("pause");
+  }
+
+  async resume(): Promise<void> {
+    await this.#call("resume");
+  }
+
+  async reload(device: string): Promise<void> {
+    await this.#call("reload", device);
+  }
+
+  async end(exit: VmExit): Promise<void> {
+    await this.#send({ type: "end", exit });
+    const late = setTimeout(() => {
+      this.#exit ??= exit;
+      this.#child.kill(9);
+    }, END_MS);
+    await this.#ended.promise;
+    clearTimeout(late);
+  }
+}

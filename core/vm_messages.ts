@@ -1,0 +1,147 @@
+// Thread: main
+// What the process that runs a VM and the one that owns it tell each other, a line of JSON each.
+import { DeviceError, HostError, ManifestError } from "./errors.ts";
+import type { VmConfig } from "./manifest/config.ts";
+import type { TraceKind } from "./virtio/trace.ts";
+import type { VmEvents, VmExit } from "./vm_backend.ts";
+
+/** The longest message: a console's output of 64 KiB as base64 in JSON, and some more. */
+export const LONGEST = 1 << 20;
+/** Bytes of the serial port's output that the owner has not taken yet. */
+export const SERIAL_WINDOW = 256 * 1024;
+
+/** Owner → VM. */
+export type ToVm =
+  | {
+    readonly type: "start";
+    readonly config: VmConfig;
+    readonly trace: readonly TraceKind[];
+  }
+  | {
+    readonly type: "call";
+    readonly id: number;
+    readonly name: "pause" | "resume" | "statistics" | "reload";
+    readonly device?: string;
+  }
+  | { readonly type: "end"; readonly exit: VmExit }
+  | { readonly type: "port"; readonly device: string; readonly data: unknown }
+  | { readonly type: "serial"; readonly bytes: Uint8Array }
+  | { readonly type: "serial-taken"; readonly length: number };
+
+/** VM → owner. */
+export type FromVm =
+  | { readonly type: "ready" }
+  | { readonly type: "failed"; readonly error: PlainError }
+  | {
+    readonly type: "event";
+    readonly name: keyof VmEvents;
+    readonly detail: unknown;
+  }
+  | {
+    readonly type: "reply";
+    readonly id: number;
+    readonly value: unknown;
+    readonly error?: string;
+  }
+  | { readonly type: "port"; readonly device: string; readonly data: unknown }
+  | { readonly type: "serial"; readonly bytes: Uint8Array };
+
+/** An error as data. */
+export interface PlainError {
+  readonly name: string;
+  readonly message: string;
+  /** Of a ManifestError: the field; of a DeviceError: the device. */
+  readonly place: string;
+}
+
+export function plainError(error: unknown): PlainError {
+  if (!(error instanceof Error)) {
+    return { name: "Error", message: String(error), place: "" };
+  }
+  const place = error instanceof ManifestError
+    ? error.path
+    : error instanceof DeviceError
+    ? error.device
+    : "";
+  return { name: error.name, message: error.message, place };
+}
+
+/** The error that {@linkcode plainError} made data of. */
+export function errorOf({ name, message, place }: PlainError): Error {
+  const rest = (prefix: string) =>
+    message.startsWith(prefix) ? message.slice(prefix.length) : message;
+  switch (name) {
+    case "ManifestError":
+      return new ManifestError(place, rest(`${place}: `));
+    case "DeviceError":
+      return new DeviceError(place, rest(`device ${place}: `));
+    default:
+      return new HostError(message);
+  }
+}
+
+const EVENTS: readonly string[] = [
+  "started",
+  "guestpanic",
+  "drivererror",
+  "devicefault",
+  "log",
+  "exit",
+  "trace",
+] satisfies (keyof VmEvents)[];
+const REASONS: readonly string[] = [
+  "poweroff",
+  "reboot",
+  "panic",
+  "triple-fault",
+  "internal-error",
+  "stopped",
+  "killed",
+  "failure",
+] satisfies VmExit["reason"][];
+
+type Fields = Record<string, unknown>;
+const isObject = (value: unknown): value is Fields =>
+  typeof value === "object" && value !== null;
+const hasTexts = (value: unknown, ...keys: string[]) =>
+  isObject(value) && keys.every((key) => typeof value[key] === "string");
+
+/** Whether a message is one of a VM's: what runs a guest may have been taken over by it. */
+export function isFromVm(message: unknown): message is FromVm {
+  if (!isObject(message)) return false;
+  switch (message.type) {
+    case "ready":
+      return true;
+    case "failed":
+      return hasTexts(message.error, "name", "message", "place");
+    case "event":
+      return EVENTS.includes(String(message.name)) &&
+        isDetail(String(message.name), message.detail);
+    case "reply":
+      return typeof message.id === "number";
+    case "port":
+      return typeof message.device === "string";
+    case "serial":
+      return message.bytes instanceof Uint8Array;
+    default:
+      return false;
+  }
+}
+
+function isDetail(name: string, detail: unknown): boolean {
+  switch (name) {
+    case "drivererror":
+      return hasTexts(detail, "device", "section", "message");
+    case "devicefault":
+      return hasTexts(detail, "name", "message", "place");
+    case "log":
+      return hasTexts(detail, "device", "message");
+    case "exit":
+      return hasTexts(detail, "reason", "detail") &&
+        REASONS.includes(String((detail as Fields).reason));
+    case "trace":
+      return hasTexts(detail, "device") && isObject((detail as Fields).event);
+    default:
+      return detail === null;
+  }
+}
