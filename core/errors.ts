@@ -88,5 +88,9 @@ export function describeError(error: unknown, module?: string): string {
   const frames = error.stack?.split("\n") ?? [];
   const at = (frames.find((line) => line.includes(folder)) ??
     frames.find((line) => line.includes("file://")))?.trim();
-  return at === undefined ? error.message : `${error.message} ${at}`;
+  const message = error.message.replace(
+    /, run again with the --allow-([a-z]+) flag[^]*/,
+    '; grant it in the manifest: "permissions": { "$1": […] }',
+  );
+  return at === undefined ? message : `${message} ${at}`;
 }
