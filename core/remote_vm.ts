@@ -8,7 +8,12 @@ import type { VmConfig } from "./manifest/config.ts";
 import type { DevicePort } from "./plugin.ts";
 import { prepareVm } from "./prepare_vm.ts";
 import type { Child } from "./sandbox/child.ts";
-import { type SandboxLevel, spawnConfined } from "./sandbox/spawn.ts";
+import {
+  coolSpawn,
+  type SandboxLevel,
+  spawnConfined,
+  warmSpawn,
+} from "./sandbox/spawn.ts";
 import { denoFlags, vmPermissions, vmRules } from "./sandbox/vm_permissions.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
 import type {
@@ -34,26 +39,24 @@ const END_MS = 30_000;
 let told = false;
 
 export function remoteStarter(sandbox: SandboxLevel): VmStarter {
+  if (sandbox === "strict") warmSpawn();
   return {
-    abandon: () => {},
+    abandon: coolSpawn,
     async start(config, emit, options) {
+      await using stack = new AsyncDisposableStack();
       const folder = await Deno.makeTempDir({ prefix: "paddock-" });
-      try {
-        const prepared = await prepareVm(config, folder, options);
-        const child = await spawnVm(prepared, sandbox);
-        tell(child.missing);
-        const vm = new RemoteVm(child, emit);
-        vm.status.finally(() => Deno.remove(folder, { recursive: true }));
-        await vm.start({
-          type: "start",
-          config: prepared,
-          trace: options.trace ?? [],
-        });
-        return vm;
-      } catch (error) {
-        await Deno.remove(folder, { recursive: true }).catch(() => {});
-        throw error;
-      }
+      stack.defer(() => Deno.remove(folder, { recursive: true }));
+      stack.defer(coolSpawn);
+      const prepared = await prepareVm(config, folder, options);
+      const child = stack.use(await spawnVm(prepared, sandbox));
+      tell(child.missing);
+      const vm = new RemoteVm(child, emit, stack.move());
+      await vm.start({
+        type: "start",
+        config: prepared,
+        trace: options.trace ?? [],
+      });
+      return vm;
     },
   };
 }
@@ -89,9 +92,10 @@ function tell(missing: readonly string[]): void {
 }
 
 class RemoteVm implements VmBackend {
-  readonly status: Promise<unknown>;
   readonly #child: Child;
   readonly #emit: EmitVmEvent;
+  /** Given back when the process is gone, before anybody hears of the end. */
+  readonly #owned: AsyncDisposable;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #ports = new Map<string, DevicePort>();
   readonly #output: ByteChannel;
@@ -102,8 +106,9 @@ class RemoteVm implements VmBackend {
   #nextCall = 0;
   readonly serial: VmBackend["serial"];
 
-  constructor(child: Child, emit: EmitVmEvent) {
+  constructor(child: Child, emit: EmitVmEvent, owned: AsyncDisposable) {
     this.#child = child;
+    this.#owned = owned;
     this.#emit = emit;
     this.#input = child.stdin!.getWriter();
     this.#output = new ByteChannel((length) =>
@@ -118,7 +123,7 @@ class RemoteVm implements VmBackend {
         write: (bytes) => this.#send({ type: "serial", bytes }),
       }),
     };
-    this.status = this.#listen();
+    this.#listen();
   }
 
   /** Resolves when the machine runs; throws what kept it from that. */
@@ -127,7 +132,12 @@ class RemoteVm implements VmBackend {
       this.#ports.set(name, this.#createPort(name));
     }
     this.#send(message);
-    await this.#ready.promise;
+    try {
+      await this.#ready.promise;
+    } catch (error) {
+      await this.#ended.promise;
+      throw error;
+    }
   }
 
   #createPort(device: string): DevicePort {
@@ -158,6 +168,7 @@ class RemoteVm implements VmBackend {
       this.#child.kill(9);
     }
     const { code } = await this.#child.status;
+    await this.#owned[Symbol.asyncDispose]();
     this.#finish({
       reason: "failure",
       detail: `its process ended with status ${code}${problem}`,

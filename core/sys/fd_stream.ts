@@ -1,0 +1,68 @@
+// Thread: any
+// Our end of a pipe as a stream that owns it. Deno adopts no fd that it did not open, and node:net takes 40 ms to load.
+import { Fd } from "./fd.ts";
+import {
+  check,
+  EAGAIN,
+  EFD_NONBLOCK,
+  EINTR,
+  errno,
+  F_SETFL,
+  libc,
+} from "./libc.ts";
+import { type Wait, waitReadable } from "./readiness.ts";
+
+const CHUNK = 64 * 1024;
+/** How long a full pipe is left alone. */
+const FULL_MS = 1;
+
+/** What is read from a pipe, until its writers are gone. */
+export function readableOf(fd: Fd): ReadableStream<Uint8Array> {
+  setNonBlocking(fd);
+  const buffer = new Uint8Array(CHUNK);
+  let waiting: Wait | null = null;
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      for (;;) {
+        const length = libc.read(fd.fd, buffer, CHUNK);
+        if (length > 0) return controller.enqueue(buffer.slice(0, length));
+        if (length === 0) {
+          fd.close();
+          return controller.close();
+        }
+        if (errno() === EINTR) continue;
+        if (errno() !== EAGAIN) check("read", length);
+        waiting = waitReadable(fd);
+        await waiting.ready;
+        waiting = null;
+      }
+    },
+    cancel() {
+      waiting?.cancel();
+      fd.close();
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Writes to a pipe; a write fails when its readers are gone. */
+export function writableOf(fd: Fd): WritableStream<Uint8Array> {
+  setNonBlocking(fd);
+  return new WritableStream<Uint8Array>({
+    async write(bytes) {
+      for (let at = 0; at < bytes.length;) {
+        const rest = new Uint8Array(bytes.subarray(at));
+        const length = libc.write(fd.fd, rest, rest.length);
+        if (length >= 0) at += length;
+        else if (errno() === EAGAIN) {
+          await new Promise((resolve) => setTimeout(resolve, FULL_MS));
+        } else if (errno() !== EINTR) check("write", length);
+      }
+    },
+    close: () => fd.close(),
+    abort: () => fd.close(),
+  });
+}
+
+function setNonBlocking(fd: Fd): void {
+  check("fcntl", libc.fcntl(fd.fd, F_SETFL, EFD_NONBLOCK));
+}
