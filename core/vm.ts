@@ -4,7 +4,7 @@ import { ConsoleStream } from "./device/console_stream.ts";
 import { ManifestError } from "./errors.ts";
 import { log } from "./log.ts";
 import type { MachineStatistics } from "./machine.ts";
-import type { VmConfig } from "./manifest/config.ts";
+import { isApart, type VmConfig } from "./manifest/config.ts";
 import type { DevicePort } from "./plugin.ts";
 import type {
   EmitVmEvent,
@@ -15,6 +15,7 @@ import type {
   VmStarter,
 } from "./vm_backend.ts";
 import type { SandboxLevel } from "./sandbox/spawn.ts";
+import type { DeviceProcesses } from "./vhost_user/device_processes.ts";
 
 export type { ExitReason, VmEvents, VmExit } from "./vm_backend.ts";
 export type { SandboxLevel };
@@ -49,15 +50,20 @@ export type ManifestSource = string | URL | Readonly<Record<string, unknown>>;
  *
  * ```ts ignore
  * import { Vm } from "@paddock/paddock";
+ *
  * await using vm = await Vm.start("vm.json");
- * vm.console.readable.pipeTo(Deno.stdout.writable, { preventClose: true });
- * const { reason } = await vm.wait(); // "poweroff"
+ * vm.on("devicefault", ({ message }) => console.error(message));
+ * await vm.console?.readable.pipeTo(Deno.stdout.writable);
+ * const { reason } = await vm.wait();
+ * Deno.exitCode = reason === "poweroff" ? 0 : 1;
  * ```
  */
 export class Vm extends EventTarget implements AsyncDisposable {
   readonly config: VmConfig;
   readonly #exit = Promise.withResolvers<VmExit>();
   #backend!: VmBackend;
+  #processes: DeviceProcesses | null = null;
+  readonly #owned = Promise.withResolvers<AsyncDisposableStack>();
   #console: ConsoleStream | null = null;
 
   private constructor(config: VmConfig) {
@@ -91,18 +97,60 @@ export class Vm extends EventTarget implements AsyncDisposable {
     config: VmConfig,
     options: LaunchOptions & { readonly starter: VmStarter },
   ): Promise<Vm> {
-    if (config.devices.some(({ builtIn }) => !builtIn)) {
-      const { checkPlugins } = await import("./device/check_plugins.ts");
-      config = await checkPlugins(config);
-    }
     const vm = new Vm(config);
     vm.#log();
-    vm.on("exit", vm.#exit.resolve);
-    const emit: EmitVmEvent = (name, detail) => vm.#emit(name, detail);
-    vm.#backend = await options.starter.start(config, emit, options);
+    await using stack = new AsyncDisposableStack();
+    // The VM's end is told when its devices' processes are gone too.
+    const emit: EmitVmEvent = (name, detail) => {
+      if (name !== "exit") return vm.#emit(name, detail);
+      vm.#owned.promise.then((owned) => owned.disposeAsync())
+        .then(() => vm.#exited(detail as VmExit));
+    };
+    const inner = config.devices.some(isApart)
+      ? await vm.#startProcesses(options, stack, emit)
+      : config;
+    vm.#backend = await options.starter.start(inner, emit, options);
+    vm.#owned.resolve(stack.move());
     vm.#console = consoleOf(vm);
     vm.#exit.promise.then(() => vm.#console?.close());
     return vm;
+  }
+
+  /** Asks plugins what they declare, and starts the devices that have processes of their own. */
+  async #startProcesses(
+    options: LaunchOptions,
+    stack: AsyncDisposableStack,
+    emit: EmitVmEvent,
+  ): Promise<VmConfig> {
+    const { checkPlugins } = await import("./device/check_plugins.ts");
+    const { DeviceProcesses } = await import(
+      "./vhost_user/device_processes.ts"
+    );
+    const folder = await Deno.makeTempDir({ prefix: "paddock-" });
+    stack.defer(() => Deno.remove(folder, { recursive: true }));
+    const processes = new DeviceProcesses(
+      await checkPlugins(this.config),
+      {
+        folder,
+        sandbox: options.sandbox ?? "strict",
+        trace: options.trace ?? [],
+      },
+      {
+        onDriverError: (device, section, message) =>
+          emit("drivererror", { device, section, message }),
+        onFault: (error) => emit("devicefault", error),
+        onLog: (device, message) => emit("log", { device, message }),
+        onTrace: (device, event) => emit("trace", { device, event }),
+      },
+    );
+    this.#processes = stack.use(processes);
+    await processes.start();
+    return processes.config;
+  }
+
+  #exited(exit: VmExit): void {
+    this.#emit("exit", exit);
+    this.#exit.resolve(exit);
   }
 
   #log(): void {
@@ -145,7 +193,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
 
   /** Messages to and from the device with this name. */
   port(device: string): DevicePort | undefined {
-    return this.#backend.port(device);
+    return this.#processes?.port(device) ?? this.#backend.port(device);
   }
 
   /**
@@ -161,6 +209,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
     const { checkPlugins } = await import("./device/check_plugins.ts");
     await checkPlugins({ ...this.config, devices: [device] });
     await this.#backend.reload(name);
+    this.#processes?.restart(name);
   }
 
   /** Counters since the start. */

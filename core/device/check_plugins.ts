@@ -4,23 +4,28 @@
 import * as v from "valibot";
 import { ManifestError } from "../errors.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
-import type { DeviceConfig, VmConfig } from "../manifest/config.ts";
+import {
+  type DeviceConfig,
+  isApart,
+  type VmConfig,
+} from "../manifest/config.ts";
 import { object } from "../manifest/fields.ts";
 import { schemaError } from "../manifest/load.ts";
 import { optionEntries, resolveOptions } from "../manifest/options.ts";
 import { resolve } from "../manifest/paths.ts";
 import { quote } from "../manifest/text.ts";
 import type { PermissionName } from "../plugin.ts";
+import { askedPermissions } from "./asks.ts";
+import { configSize, placeFields } from "../virtio/config_layout.ts";
 import { inspectModule } from "./inspect.ts";
 import type { ModuleDeclaration } from "./module_declaration.ts";
 import { cacheModule, fetchModule, isRemote } from "./remote_module.ts";
 
 /** The configuration with each plugin's options checked and filled in. Throws a ManifestError. */
 export async function checkPlugins(config: VmConfig): Promise<VmConfig> {
-  if (config.devices.every(({ builtIn }) => builtIn)) return config;
   const devices = await Promise.all(
     config.devices.map((device) =>
-      device.builtIn ? device : checkPlugin(device, config.folder)
+      isApart(device) ? checkPlugin(device, config.folder) : device
     ),
   );
   return { ...config, devices };
@@ -41,9 +46,16 @@ async function checkPlugin(
       `${quote(device.module)} ${declaration}`,
     );
   }
+  const declared = {
+    id: declaration.id,
+    queues: Object.values(declaration.queues),
+    configSize: configSize(placeFields(declaration.config)),
+  };
+  if (device.builtIn) return { ...device, declared };
   const options = checkOptions(declaration, device.options, field, folder);
-  checkAsks(declaration, options, device.permissions, field, folder);
-  return { ...device, options };
+  const asked = askedPermissions(declaration, options, folder);
+  checkAsks(asked, device.permissions, field);
+  return { ...device, options, declared };
 }
 
 /** What a module here imports from elsewhere is fetched now if it never was, and not when the VM runs. */
@@ -59,8 +71,9 @@ async function inspect(
   return await inspectModule(module, permissions.read);
 }
 
-function checkOptions(
-  { options: schema }: ModuleDeclaration,
+/** The options with defaults and absolute paths; throws a ManifestError. */
+export function checkOptions(
+  { options: schema }: Pick<ModuleDeclaration, "options">,
   given: Readonly<Record<string, unknown>>,
   field: string,
   folder: string,
@@ -73,33 +86,19 @@ function checkOptions(
 
 /** What is asked for and not granted is said before start, not found out by a guest. */
 function checkAsks(
-  { permissions }: ModuleDeclaration,
-  options: Readonly<Record<string, unknown>>,
+  asked: PermissionSet,
   granted: PermissionSet,
   field: string,
-  folder: string,
 ): void {
-  for (const [name, asks] of Object.entries(permissions)) {
-    const kind = name as PermissionName;
-    for (const ask of asks) {
-      const value = typeof ask === "string" ? ask : options[ask.option];
-      if (typeof value !== "string") continue;
-      const asked = askedValue(kind, value, folder);
-      if (granted[kind].some((grant) => covers(kind, grant, asked))) continue;
+  for (const kind of Object.keys(asked) as PermissionName[]) {
+    for (const value of asked[kind]) {
+      if (granted[kind].some((grant) => covers(kind, grant, value))) continue;
       throw new ManifestError(
         `${field}.permissions.${kind}`,
-        `the device asks for ${quote(asked)}, which is not granted; add it`,
+        `the device asks for ${quote(value)}, which is not granted; add it`,
       );
     }
   }
-}
-
-function askedValue(kind: PermissionName, value: string, folder: string) {
-  if (kind === "read" || kind === "write") return resolve(folder, value);
-  if (kind !== "net" || !URL.canParse(value)) return value;
-  const { protocol, hostname, port } = new URL(value);
-  if (hostname === "") return value;
-  return `${hostname}:${port || (protocol === "https:" ? 443 : 80)}`;
 }
 
 /** Whether a grant holds what is asked: a folder its files, a host its ports. */

@@ -51,10 +51,12 @@ export interface DeviceConfig {
   readonly name: string;
   /** Whether it is one of ours, and so trusted with a worker in this process. */
   readonly builtIn: boolean;
-  /** URL of the module; "npm:…" and "jsr:…" are such too. */
+  /** URL of the module; "npm:…" and "jsr:…" are such too; "" for a device of another program. */
   readonly module: string;
   /** What a remote module must be; undefined where the manifest says nothing. */
   readonly integrity: string | false | undefined;
+  /** In a worker of the VM's process, or in a process of its own, which can be killed. */
+  readonly isolation: "worker" | "process";
   readonly virtio: VirtioConfig;
   /** Plain data for the module; a plugin's is checked against what it declares before it starts. */
   readonly options: Readonly<Record<string, unknown>>;
@@ -62,4 +64,42 @@ export interface DeviceConfig {
   readonly permissions: PermissionSet;
   /** The image that main opens, creates and locks. */
   readonly disk: DiskConfig | undefined;
+  /** What a plugin declares, once it was asked. */
+  readonly declared?: DeclaredDevice;
+  /** Where another program serves it, over vhost-user. */
+  readonly backEnd?: BackEndConfig;
+}
+
+/** Whether a device's module has to be asked what it declares: what others wrote, and what runs in a process. */
+export function isApart(
+  { builtIn, isolation, backEnd }: DeviceConfig,
+): boolean {
+  return backEnd === undefined && (!builtIn || isolation === "process");
+}
+
+/** What can be known of a device before it is made. */
+export interface DeclaredDevice {
+  readonly id: number;
+  /** The size of each. */
+  readonly queues: readonly number[];
+  /** Bytes. */
+  readonly configSize: number;
+}
+
+/** A device that another program serves. */
+export interface BackEndConfig {
+  /** It is a process of ours that may still be starting: the driver waits for it, not the start. */
+  readonly starting?: true;
+  /** Absolute. */
+  readonly socket: string;
+  /** The virtio device id. */
+  readonly id: number;
+  /** The size of each. */
+  readonly queues: readonly number[];
+  /** Its configuration space, where that is the front end's; else how many bytes to ask the program for. */
+  readonly config: Uint8Array | number;
+  /** Features that it is offered without where the program has no configuration space; null: it needs one. */
+  readonly withoutConfig: readonly number[] | null;
+  /** Whether it gives back what it took in the same order: another can go on where it was killed. */
+  readonly ordered: boolean;
 }

@@ -53,6 +53,35 @@ export class FileSet {
     this.#claim(identity(path, info), { field, write: writable });
   }
 
+  /** A socket that somebody listens at, for one device. */
+  addSocket(field: string, path: string): void {
+    const info = stat(field, path);
+    if (info === undefined) {
+      throw new ManifestError(
+        field,
+        `there is no socket ${
+          quote(path)
+        }; start the program that serves the device, or correct the path`,
+      );
+    }
+    if (!info.isSocket) {
+      throw new ManifestError(
+        field,
+        `${
+          quote(path)
+        } is no socket; name the one of the program that serves the device`,
+      );
+    }
+    const other = this.#uses.get(identity(path, info));
+    if (other !== undefined) {
+      throw new ManifestError(
+        field,
+        `is the socket of ${other.field} too; start a program for each device`,
+      );
+    }
+    this.#uses.set(identity(path, info), { field, write: true });
+  }
+
   #claim(id: string, use: Use): void {
     const other = this.#uses.get(id);
     if (other !== undefined && (other.write || use.write)) {

@@ -5,6 +5,7 @@ import * as v from "valibot";
 import { flag, integer, list, oneOf, path, size, text } from "./fields.ts";
 import { parseSize } from "./size.ts";
 
+/** What every option has. */
 interface Described<Value> {
   /** A noun phrase: "the most bytes that one request gets". It is the error, the help and the editor's hover text. */
   readonly description: string;
@@ -14,7 +15,7 @@ interface Described<Value> {
   readonly optional?: true;
 }
 
-/** One option, as plain data. A `path` is made absolute, a `size` such as "64M" becomes bytes. */
+/** One option, as plain data. A `path` is made absolute by the manifest's folder, a `size` such as "64M" becomes bytes. */
 export type OptionSchema =
   | ({
     readonly type: "string";
@@ -38,7 +39,30 @@ export type OptionSchema =
   | ({ readonly type: "path" | "url" } & Described<string>)
   | ({ readonly type: "strings" } & Described<readonly string[]>);
 
-/** A device's options by name. */
+/**
+ * A device's options by name.
+ *
+ * ```ts
+ * import type { OptionsSchema } from "@paddock/paddock/plugin";
+ *
+ * export const options = {
+ *   image: { type: "path", description: "the file to serve" },
+ *   cache: {
+ *     type: "size",
+ *     min: 0,
+ *     max: 2 ** 30,
+ *     default: "16M",
+ *     description: "the most memory that it takes",
+ *   },
+ *   mode: {
+ *     type: "string",
+ *     enum: ["fast", "safe"],
+ *     optional: true,
+ *     description: "when writes are done",
+ *   },
+ * } as const satisfies OptionsSchema;
+ * ```
+ */
 export type OptionsSchema = Readonly<Record<string, OptionSchema>>;
 
 type TypeOf<Option> = Option extends { readonly enum: readonly (infer Word)[] }

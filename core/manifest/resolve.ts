@@ -15,6 +15,12 @@ import { fromFileUrl, resolve, toFileUrl } from "./paths.ts";
 import type { Manifest } from "./schema.ts";
 import { formatSize, parseSize } from "./size.ts";
 import { quote } from "./text.ts";
+import {
+  kindOfDevice,
+  resolveVhostUser,
+  VHOST_USER,
+  type VhostUserDevice,
+} from "./vhost_user.ts";
 
 type Device = Manifest["devices"][number];
 
@@ -46,6 +52,9 @@ function resolveDevice(
   absolute: (path: string) => string,
   files: FileSet,
 ): Omit<DeviceConfig, "index" | "name"> {
+  if (isVhostUser(device)) {
+    return resolveBackEnd(device, field, absolute, files);
+  }
   const builtIn = registry.get(device.use);
   const given = moduleOptions(device);
   const options = builtIn === undefined
@@ -61,11 +70,41 @@ function resolveDevice(
     builtIn: builtIn !== undefined,
     module: builtIn?.module ??
       moduleUrl(`${field}.use`, device.use, absolute, files),
+    isolation: device.isolation ??
+      (builtIn === undefined ? "process" : "worker"),
     integrity: (device as { integrity?: string | false }).integrity,
     virtio: resolveVirtio(device.virtio, `${field}.virtio`),
     options,
     permissions: permissionsOf(device, consequences, absolute),
     disk,
+  };
+}
+
+/** The schema has seen to the rest. */
+function isVhostUser(device: Device): device is Device & VhostUserDevice {
+  return device.use === VHOST_USER;
+}
+
+/** A kick never stops a vCPU here: the other program has the eventfd. */
+function resolveBackEnd(
+  device: Device & VhostUserDevice,
+  field: string,
+  absolute: (path: string) => string,
+  files: FileSet,
+): Omit<DeviceConfig, "index" | "name"> {
+  return {
+    builtIn: true,
+    module: "",
+    isolation: "worker",
+    integrity: undefined,
+    virtio: {
+      ...resolveVirtio(device.virtio, `${field}.virtio`),
+      kick: "ioeventfd",
+    },
+    options: {},
+    permissions: permissionsOf({ use: device.use }, {}, absolute),
+    disk: undefined,
+    backEnd: resolveVhostUser(device, field, absolute, files),
   };
 }
 
@@ -151,6 +190,7 @@ function moduleOptions(device: Device): Record<string, unknown> {
     permissions: _permissions,
     virtio: _virtio,
     integrity: _integrity,
+    isolation: _isolation,
     ...options
   } = device;
   return options;
@@ -215,7 +255,9 @@ function deviceNames(devices: readonly Device[]): string[] {
   }
   return devices.map((device, index) => {
     if (device.name !== undefined) return device.name;
-    const kind = kindOf(device.use);
+    const kind = isVhostUser(device)
+      ? kindOfDevice(device)
+      : kindOf(device.use);
     let number = 0;
     while (taken.has(`${kind}${number}`)) number++;
     taken.set(`${kind}${number}`, index);
@@ -224,7 +266,7 @@ function deviceNames(devices: readonly Device[]): string[] {
 }
 
 /** "block", or what a module is called: "echo" for ./echo.ts and ./echo/mod.ts. */
-function kindOf(use: string): string {
+export function kindOf(use: string): string {
   const parts = use.split("/");
   const file = parts.pop()!.replace(/\.[a-z]+$/, "");
   const kind = file === "mod" ? parts.pop() ?? "" : file;

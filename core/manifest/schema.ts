@@ -25,6 +25,7 @@ import {
 } from "./fields.ts";
 import { optionEntries } from "./options.ts";
 import { nearest, quote } from "./text.ts";
+import { VHOST_USER, vhostUserEntries } from "./vhost_user.ts";
 
 const PAGE = 4096;
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/;
@@ -159,13 +160,15 @@ const MODULE =
   /^(\.\.?\/|file:|npm:[^\s]+$|jsr:@[^\s]+$|https:\/\/[^\s]+$|http:\/\/127\.0\.0\.1(:[0-9]+)?\/)/;
 
 const INTEGRITY = 'a hash such as "sha256-…", or false to take whatever comes';
+const notIntegrity = ({ input }: v.BaseIssue<unknown>) =>
+  `must be ${INTEGRITY}, not ${quote(input)}`;
 const integrity = v.pipe(
   v.union(
     [
-      v.pipe(v.string(), v.regex(/^sha256-[A-Za-z0-9+/]{43}=$/)),
+      v.pipe(v.string(), v.regex(/^sha256-[A-Za-z0-9+/]{43}=$/, notIntegrity)),
       v.literal(false),
     ],
-    ({ input }) => `must be ${INTEGRITY}, not ${quote(input)}`,
+    notIntegrity,
   ),
   v.description(`what a remote module must be: ${INTEGRITY}`),
 );
@@ -174,7 +177,22 @@ const deviceEntries = {
   name: v.optional(text(NAME, `the device's name, ${NAME_FORM}`)),
   virtio: v.optional(virtio),
   permissions: v.optional(permissions),
+  isolation: v.optional(
+    oneOf(
+      ["worker", "process"],
+      "whether the device shares the machine's process or has its own",
+    ),
+  ),
 };
+
+const vhostUserDevice = object(
+  {
+    ...vhostUserEntries,
+    name: deviceEntries.name,
+    virtio: deviceEntries.virtio,
+  },
+  "a device",
+);
 
 function builtInDevice(use: string, { options }: BuiltIn) {
   return object(
@@ -209,7 +227,7 @@ function useMessage(use: unknown, builtIns: readonly string[]): string {
 }
 
 function device(registry: Registry) {
-  const names = [...registry.keys()];
+  const names = [...registry.keys(), VHOST_USER];
   const message = ({ input }: v.BaseIssue<unknown>) => useMessage(input, names);
   const module = openObject({
     use: v.pipe(
@@ -225,9 +243,10 @@ function device(registry: Registry) {
     builtIns.set(use, builtInDevice(use, entry));
   }
   return choice<v.GenericSchema<unknown, v.InferOutput<typeof module>>>(
-    [...builtIns.values(), module],
+    [...builtIns.values(), vhostUserDevice, module],
     'an object such as { "use": "console" }',
-    (input) => builtIns.get(input.use) ?? module,
+    ({ use }) =>
+      use === VHOST_USER ? vhostUserDevice : builtIns.get(use) ?? module,
   );
 }
 

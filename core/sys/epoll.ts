@@ -6,8 +6,10 @@ import {
   EINTR,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
+  EPOLL_CTL_DEL,
   EPOLLET,
   EPOLLIN,
+  EPOLLONESHOT,
   errno,
   libc,
 } from "./libc.ts";
@@ -23,11 +25,24 @@ export class Epoll extends Fd {
 
   /** Has `waitEpoll` tell `tag` (32 bits) whenever `fd` becomes readable anew. Closing `fd` ends that. */
   add(fd: Fd, tag: number): void {
+    this.#control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLET, tag);
+  }
+
+  /** As `add`, for one time, and at once if `fd` is readable already. */
+  addOnce(fd: Fd, tag: number): void {
+    this.#control(EPOLL_CTL_ADD, fd, EPOLLIN | EPOLLONESHOT, tag);
+  }
+
+  remove(fd: Fd): void {
+    this.#control(EPOLL_CTL_DEL, fd, 0, 0);
+  }
+
+  #control(operation: number, fd: Fd, events: number, tag: number): void {
     const event = new DataView(new ArrayBuffer(EVENT_SIZE));
-    event.setUint32(0, (EPOLLIN | EPOLLET) >>> 0, true);
+    event.setUint32(0, events >>> 0, true);
     event.setUint32(4, tag, true);
     const bytes = new Uint8Array(event.buffer);
-    check("epoll_ctl", libc.epoll_ctl(this.fd, EPOLL_CTL_ADD, fd.fd, bytes));
+    check("epoll_ctl", libc.epoll_ctl(this.fd, operation, fd.fd, bytes));
   }
 }
 
@@ -45,4 +60,15 @@ export function waitEpoll(
   for (let i = 0; i < count; i++) {
     onTag(view.getUint32(i * EVENT_SIZE + 4, true));
   }
+}
+
+/** Waits without blocking this thread. None when a signal came in between. */
+export async function readEpoll(epoll: Fd): Promise<number[]> {
+  const bytes = new Uint8Array(new ArrayBuffer(EVENT_SIZE * MAX_EVENTS));
+  const count = await libc.epollWaitInPool(epoll.fd, bytes, MAX_EVENTS, -1);
+  const events = new DataView(bytes.buffer);
+  return Array.from(
+    { length: Math.max(count, 0) },
+    (_, i) => events.getUint32(i * EVENT_SIZE + 4, true),
+  );
 }

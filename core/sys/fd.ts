@@ -29,6 +29,13 @@ export class Fd implements Disposable {
     return this.#fd;
   }
 
+  /** The number, from now on the caller's to close. */
+  release(): number {
+    const { fd } = this;
+    this.#fd = -1;
+    return fd;
+  }
+
   close(): void {
     if (this.#fd >= 0) libc.close(this.#fd);
     this.#fd = -1;

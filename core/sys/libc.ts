@@ -12,6 +12,14 @@ const SYMBOLS = {
     result: "i32",
   },
   close: { parameters: ["i32" /* int fd */], result: "i32" },
+  read: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* void *buf */
+      "u32", /* size_t */
+    ],
+    result: "i32",
+  },
   write: {
     parameters: [
       "i32", /* int fd */
@@ -54,6 +62,15 @@ const SYMBOLS = {
     parameters: ["pointer", /* void *addr */ "usize" /* size_t */],
     result: "i32",
   },
+  pread: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* void *buf */
+      "u32", /* size_t */
+      "i64", /* off_t */
+    ],
+    result: "i32",
+  },
   madvise: {
     parameters: [
       "pointer", /* void *addr */
@@ -68,6 +85,26 @@ const SYMBOLS = {
   },
   ftruncate: {
     parameters: ["i32", /* int fd */ "i64" /* off_t */],
+    result: "i32",
+  },
+  fchmod: {
+    parameters: ["i32", /* int fd */ "u32" /* mode_t */],
+    result: "i32",
+  },
+  lseek: {
+    parameters: [
+      "i32", /* int fd */
+      "i64", /* off_t */
+      "i32", /* int whence */
+    ],
+    result: "i64",
+  },
+  dup3: {
+    parameters: [
+      "i32", /* int oldfd */
+      "i32", /* int newfd */
+      "i32", /* int flags */
+    ],
     result: "i32",
   },
   fallocate: {
@@ -108,6 +145,30 @@ const SYMBOLS = {
   },
   gettid: { parameters: [], result: "i32" },
   getpid: { parameters: [], result: "i32" },
+  setpriority: {
+    parameters: [
+      "i32", /* int which */
+      "i32", /* id_t */
+      "i32", /* int prio */
+    ],
+    result: "i32",
+  },
+  sched_setscheduler: {
+    parameters: [
+      "i32", /* pid_t */
+      "i32", /* int policy */
+      "buffer", /* const struct sched_param * */
+    ],
+    result: "i32",
+  },
+  getdents64: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* void *dirp */
+      "u32", /* size_t */
+    ],
+    result: "i32",
+  },
   tgkill: {
     parameters: [
       "i32", /* pid_t tgid */
@@ -132,10 +193,228 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+  prctl: {
+    parameters: [
+      "i32", /* int option */
+      "u32", /* unsigned long */
+      "u32", /* unsigned long */
+      "u32", /* unsigned long */
+      "u32", /* unsigned long */
+    ],
+    result: "i32",
+  },
+  prlimit: {
+    parameters: [
+      "i32", /* pid_t */
+      "i32", /* int resource */
+      "buffer", /* const struct rlimit *new */
+      "buffer", /* struct rlimit *old */
+    ],
+    result: "i32",
+  },
+  capget: {
+    parameters: ["buffer", /* cap_user_header_t */ "buffer" /* data */],
+    result: "i32",
+  },
+  capset: {
+    parameters: ["buffer", /* cap_user_header_t */ "buffer" /* data */],
+    result: "i32",
+  },
+  // System calls that libc has no function for, by number; an error comes back through errno all the same.
+  syscallSeccomp: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_seccomp */
+      "u32", /* unsigned operation */
+      "u32", /* unsigned flags */
+      "buffer", /* void *args */
+    ],
+    result: "i32",
+  },
+  syscallLandlockCreateRuleset: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_landlock_create_ruleset */
+      "buffer", /* const struct landlock_ruleset_attr * */
+      "u32", /* size_t */
+      "u32", /* __u32 flags */
+    ],
+    result: "i32",
+  },
+  syscallLandlockAddRule: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_landlock_add_rule */
+      "i32", /* int ruleset_fd */
+      "i32", /* enum landlock_rule_type */
+      "buffer", /* const void *rule_attr */
+      "u32", /* __u32 flags */
+    ],
+    result: "i32",
+  },
+  syscallLandlockRestrictSelf: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_landlock_restrict_self */
+      "i32", /* int ruleset_fd */
+      "u32", /* __u32 flags */
+    ],
+    result: "i32",
+  },
+  posix_spawn: {
+    parameters: [
+      "buffer", /* pid_t *pid */
+      "buffer", /* const char *path */
+      "buffer", /* const posix_spawn_file_actions_t * */
+      "buffer", /* const posix_spawnattr_t * */
+      "buffer", /* char *const argv[] */
+      "buffer", /* char *const envp[] */
+    ],
+    result: "i32",
+  },
+  posix_spawn_file_actions_init: { parameters: ["buffer"], result: "i32" },
+  posix_spawn_file_actions_destroy: { parameters: ["buffer"], result: "i32" },
+  posix_spawn_file_actions_adddup2: {
+    parameters: ["buffer", "i32", /* int fd */ "i32" /* int newfd */],
+    result: "i32",
+  },
+  posix_spawn_file_actions_addclosefrom_np: {
+    parameters: ["buffer", "i32" /* int from */],
+    result: "i32",
+  },
+  posix_spawnattr_init: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_destroy: { parameters: ["buffer"], result: "i32" },
+  posix_spawnattr_setflags: {
+    parameters: ["buffer", "i16" /* short flags */],
+    result: "i32",
+  },
+  posix_spawnattr_setsigmask: {
+    parameters: ["buffer", "buffer" /* const sigset_t * */],
+    result: "i32",
+  },
+  posix_spawnattr_setsigdefault: {
+    parameters: ["buffer", "buffer" /* const sigset_t * */],
+    result: "i32",
+  },
+  getenv: { parameters: ["buffer" /* const char * */], result: "pointer" },
+  waitpid: {
+    parameters: [
+      "i32", /* pid_t */
+      "buffer", /* int *wstatus */
+      "i32", /* int options */
+    ],
+    result: "i32",
+  },
+  kill: { parameters: ["i32", /* pid_t */ "i32" /* int sig */], result: "i32" },
+  fcntl: {
+    parameters: ["i32", /* int fd */ "i32", /* int cmd */ "i32" /* int arg */],
+    result: "i32",
+  },
+  pipe2: {
+    parameters: ["buffer", /* int fds[2] */ "i32" /* int flags */],
+    result: "i32",
+  },
+  socket: {
+    parameters: [
+      "i32", /* int domain */
+      "i32", /* int type */
+      "i32", /* int protocol */
+    ],
+    result: "i32",
+  },
+  socketpair: {
+    parameters: [
+      "i32", /* int domain */
+      "i32", /* int type */
+      "i32", /* int protocol */
+      "buffer", /* int sv[2] */
+    ],
+    result: "i32",
+  },
+  connect: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* const struct sockaddr * */
+      "u32", /* socklen_t */
+    ],
+    result: "i32",
+  },
+  bind: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* const struct sockaddr * */
+      "u32", /* socklen_t */
+    ],
+    result: "i32",
+  },
+  listen: {
+    parameters: ["i32", /* int fd */ "i32" /* int backlog */],
+    result: "i32",
+  },
+  accept4: {
+    parameters: [
+      "i32", /* int fd */
+      "pointer", /* struct sockaddr * */
+      "pointer", /* socklen_t * */
+      "i32", /* int flags */
+    ],
+    result: "i32",
+  },
+  sendmsg: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* const struct msghdr * */
+      "i32", /* int flags */
+    ],
+    result: "i32",
+  },
+  recvmsg: {
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* struct msghdr * */
+      "i32", /* int flags */
+    ],
+    result: "i32",
+  },
+  shutdown: {
+    parameters: ["i32", /* int fd */ "i32" /* int how */],
+    result: "i32",
+  },
+  // In the blocking pool, for a thread that must not block; errno is that of a pool thread, and lost.
+  epollWaitInPool: {
+    name: "epoll_wait",
+    nonblocking: true,
+    parameters: [
+      "i32", /* int epfd */
+      "buffer", /* struct epoll_event * */
+      "i32", /* int max */
+      "i32", /* int ms */
+    ],
+    result: "i32",
+  },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-export const libc = Deno.dlopen("libc.so.6", SYMBOLS).symbols;
+type Libc = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
+
+/** Binding a function costs a thread 0.2 ms, so each is bound when it is first called. */
+function bindLazily(): Libc {
+  const bound = {} as Libc;
+  for (const [name, symbol] of Object.entries(SYMBOLS)) {
+    Object.defineProperty(bound, name, {
+      configurable: true,
+      get() {
+        const { symbols } = Deno.dlopen("libc.so.6", { [name]: symbol });
+        const value = symbols[name];
+        Object.defineProperty(bound, name, { value });
+        return value;
+      },
+    });
+  }
+  return bound;
+}
+
+export const libc = bindLazily();
 
 // errno is thread-local; a second FFI call could change it, so its address is taken once a thread.
 const errnoLocation = libc.__errno_location();
@@ -168,6 +447,9 @@ export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_CLOEXEC = 0o2000000;
+export const SEEK_END = 2;
+export const F_SETFL = 4;
+export const F_DUPFD_CLOEXEC = 1030;
 export const PROT_READ_WRITE = 3;
 export const MAP_SHARED = 1;
 export const MAP_PRIVATE = 2;
@@ -181,13 +463,30 @@ export const EFD_CLOEXEC = 0o2000000;
 export const EFD_NONBLOCK = 0o4000;
 export const EPOLL_CLOEXEC = 0o2000000;
 export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
 export const EPOLLIN = 1;
+export const EPOLLONESHOT = 2 ** 30;
 export const EPOLLET = 2 ** 31;
 export const LOCK_SH = 1;
 export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 export const SIG_BLOCK = 0;
+export const SIG_UNBLOCK = 1;
+export const PRIO_PROCESS = 0;
+export const SCHED_IDLE = 5;
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
+export const ECONNRESET = 104;
+export const AF_UNIX = 1;
+export const SOCK_STREAM = 1;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SOCK_NONBLOCK = 0o4000;
+export const SOL_SOCKET = 1;
+export const SCM_RIGHTS = 1;
+export const MSG_CTRUNC = 8;
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x4000_0000;
+export const SHUT_RDWR = 2;

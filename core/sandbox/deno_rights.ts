@@ -1,0 +1,114 @@
+// Thread: main
+// What a deno process that is closed by Landlock must still read and execute, found by starting one with less.
+import { HostError } from "../errors.ts";
+import { check, cString, libc, O_RDONLY } from "../sys/libc.ts";
+import { Fd } from "../sys/fd.ts";
+
+/** Nothing else of /etc is needed, and nothing of /sys. */
+const LOADER_CACHE = "/etc/ld.so.cache";
+/**
+ * Where a module's emit is not cached, Deno's parser asks glibc for its stack, which reads /proc/self/maps, and panics
+ * without. A process's own folder has no name before it is started, so it is all of /proc; Landlock's rule on ptrace
+ * keeps the memory, environment and fds of other processes closed there.
+ */
+const PROC = "/proc";
+/** What glibc and Deno look up for names and certificates, for a process with a network. */
+export const NETWORK_FILES = [
+  "/etc/resolv.conf",
+  "/etc/hosts",
+  "/etc/nsswitch.conf",
+  "/etc/host.conf",
+  "/etc/gai.conf",
+  "/etc/ssl/certs",
+] as const;
+
+/** The folder that holds core/ and deno.json; undefined where Paddock itself was loaded from elsewhere than files. */
+const ROOT = new URL("../../", import.meta.url);
+const root = ROOT.protocol === "file:"
+  ? decodeURIComponent(ROOT.pathname)
+  : undefined;
+
+/** deno.json with the import map, where Paddock is files. */
+export const configFile: string | undefined = root && `${root}deno.json`;
+
+/** The files and folders that every deno process of ours reads. */
+export function denoReads(): string[] {
+  const cache = denoDir();
+  // The rest of the cache are databases, which it does without, and other programs' localStorage.
+  return [
+    Deno.execPath(),
+    ...loadedLibraries(),
+    LOADER_CACHE,
+    PROC,
+    ...["npm", "gen", "remote"].map((name) => `${cache}/${name}`),
+    ...root === undefined ? [] : [
+      `${root}core`,
+      `${root}devices`,
+      `${root}deno.json`,
+      `${root}deno.lock`,
+    ],
+  ].filter(exists);
+}
+
+/** Deno, and what the kernel starts it with: the dynamic loader. */
+export function denoExecutables(): string[] {
+  return [
+    Deno.execPath(),
+    ...loadedLibraries().filter((path) => /\/ld-[^/]*$/.test(path)),
+  ];
+}
+
+/** The environment that a deno process of ours finds its cache by. */
+export function denoEnvironment(): Record<string, string> {
+  const registry = Deno.env.get("NPM_CONFIG_REGISTRY");
+  return {
+    DENO_DIR: denoDir(),
+    DENO_NO_UPDATE_CHECK: "1",
+    // The cache's folders are named after it.
+    ...registry === undefined ? {} : { NPM_CONFIG_REGISTRY: registry },
+  };
+}
+
+function denoDir(): string {
+  const own = Deno.env.get("DENO_DIR");
+  if (own) return own;
+  const shared = Deno.env.get("XDG_CACHE_HOME");
+  if (shared) return `${shared}/deno`;
+  const home = Deno.env.get("HOME");
+  if (home) return `${home}/.cache/deno`;
+  throw new HostError(
+    "Deno's cache cannot be found: set HOME, or DENO_DIR to its folder",
+  );
+}
+
+/** The shared libraries of this process, which are those of its child: it is the same program. */
+function loadedLibraries(): string[] {
+  const paths = readProc("/proc/self/maps").split("\n")
+    .filter((line) => line.split(" ")[1]?.includes("x"))
+    .map((line) => /\S+ \S+ \S+ \S+ \d+ +(\/.*)$/.exec(line)?.[1])
+    .filter((path) => path !== undefined && path !== Deno.execPath());
+  return [...new Set(paths as string[])];
+}
+
+/** By libc: Deno wants all permissions for anything under /proc. */
+function readProc(path: string): string {
+  using file = Fd.open(path, O_RDONLY);
+  const decoder = new TextDecoder();
+  const bytes = new Uint8Array(65536);
+  for (let text = "";;) {
+    const length = check(
+      `read ${path}`,
+      libc.read(file.fd, bytes, bytes.length),
+    );
+    if (length === 0) return text;
+    text += decoder.decode(bytes.subarray(0, length), { stream: true });
+  }
+}
+
+/** By libc: what is not there needs no grant, and asking Deno would need one. */
+function exists(path: string): boolean {
+  const O_PATH = 0o10000000;
+  const fd = libc.open(cString(path), O_PATH, 0);
+  if (fd >= 0) libc.close(fd);
+  return fd >= 0;
+}

@@ -1,0 +1,60 @@
+// Thread: any
+// no_new_privs, and root's capabilities taken from the calling thread and what it starts.
+import { check, libc } from "../sys/libc.ts";
+
+const PR_SET_NO_NEW_PRIVS = 38;
+const PR_CAPBSET_READ = 23;
+const PR_CAPBSET_DROP = 24;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+const CAPABILITIES = 64;
+/** Read and write whatever the owner: Landlock says which files. */
+export const CAP_DAC_OVERRIDE = 1;
+
+/** From now on neither exec nor anything else gives the calling thread new rights. */
+export function setNoNewPrivs(): void {
+  check(
+    "prctl PR_SET_NO_NEW_PRIVS",
+    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+  );
+}
+
+/** Takes every capability but those in `keep` from the calling thread; a user who has none loses none. */
+export function dropCapabilities(keep: readonly number[]): void {
+  // struct __user_cap_header_struct; twice struct __user_cap_data_struct: effective, permitted, inheritable.
+  const header = new Uint8Array(
+    new Uint32Array([LINUX_CAPABILITY_VERSION_3, 0]).buffer,
+  );
+  const sets = new Uint32Array(6);
+  const data = new Uint8Array(sets.buffer);
+  check("capget", libc.capget(header, data));
+  const has = (set: number, capability: number) =>
+    (sets[set + 3 * (capability >> 5)]! & (1 << (capability & 31))) !== 0;
+  const CAP_SETPCAP = 8;
+  // exec gives root all of the bounding set again, so that has to go first.
+  if (has(0, CAP_SETPCAP)) dropBounding(keep);
+  libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  const kept = new Uint32Array(2);
+  for (const capability of keep) {
+    kept[capability >> 5]! |= 1 << (capability & 31);
+  }
+  for (const [word, mask] of kept.entries()) {
+    sets[3 * word]! &= mask;
+    sets[3 * word + 1]! &= mask;
+    sets[3 * word + 2] = 0;
+  }
+  check("capset", libc.capset(header, data));
+}
+
+function dropBounding(keep: readonly number[]): void {
+  for (let capability = 0; capability < CAPABILITIES; capability++) {
+    // -1: this kernel has no more.
+    if (libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0) return;
+    if (keep.includes(capability)) continue;
+    check(
+      "prctl PR_CAPBSET_DROP",
+      libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0),
+    );
+  }
+}

@@ -1,0 +1,120 @@
+// Thread: any
+// The system calls that a closed process is refused whatever their arguments: name, x86-64 number, why.
+
+/** One group, refused for one reason. */
+interface Refused {
+  readonly why: string;
+  /** ENOSYS where a library then does without; else EPERM. */
+  readonly errno?: "ENOSYS";
+  readonly calls: Readonly<Record<string, number>>;
+}
+
+/** Only where the caller grants no programs to run. */
+export const RUN_SYSCALLS: Refused = {
+  why: "another program has none of this process's checks",
+  calls: { execve: 59, execveat: 322, fork: 57, vfork: 58 },
+};
+
+export const REFUSED_SYSCALLS: readonly Refused[] = [
+  {
+    why: "glibc then calls clone, whose flags a filter can see",
+    errno: "ENOSYS",
+    calls: { clone3: 435 },
+  },
+  {
+    why: "what it does passes a filter unseen; libraries then use epoll",
+    errno: "ENOSYS",
+    calls: { io_uring_setup: 425, io_uring_enter: 426, io_uring_register: 427 },
+  },
+  {
+    why: "reads, changes or signals other processes",
+    calls: {
+      ptrace: 101,
+      process_vm_readv: 310,
+      process_vm_writev: 311,
+      process_madvise: 440,
+      process_mrelease: 448,
+      pidfd_getfd: 438,
+      pidfd_send_signal: 424,
+      kcmp: 312,
+      move_pages: 279,
+      migrate_pages: 256,
+      // A thread id says nothing about whose thread it is; glibc uses tgkill.
+      tkill: 200,
+    },
+  },
+  {
+    why: "changes what a path means",
+    calls: {
+      mount: 165,
+      umount2: 166,
+      pivot_root: 155,
+      chroot: 161,
+      open_tree: 428,
+      open_tree_attr: 467,
+      move_mount: 429,
+      fsopen: 430,
+      fsconfig: 431,
+      fsmount: 432,
+      fspick: 433,
+      mount_setattr: 442,
+      quotactl: 179,
+      quotactl_fd: 443,
+      swapon: 167,
+      swapoff: 168,
+    },
+  },
+  {
+    why: "opens files without their path",
+    calls: { open_by_handle_at: 304, name_to_handle_at: 303 },
+  },
+  {
+    why: "enters or makes namespaces",
+    calls: { unshare: 272, setns: 308 },
+  },
+  {
+    why: "puts code into the kernel, or asks it to run another",
+    calls: {
+      bpf: 321,
+      init_module: 175,
+      finit_module: 313,
+      delete_module: 176,
+      kexec_load: 246,
+      kexec_file_load: 320,
+      reboot: 169,
+    },
+  },
+  {
+    why: "a part of the kernel with a history of faults that nothing here uses",
+    calls: {
+      perf_event_open: 298,
+      userfaultfd: 323,
+      keyctl: 250,
+      add_key: 248,
+      request_key: 249,
+      fanotify_init: 300,
+      lookup_dcookie: 212,
+      uselib: 134,
+      modify_ldt: 154,
+      personality: 135,
+    },
+  },
+  {
+    why: "belongs to the host's administrator",
+    calls: {
+      settimeofday: 164,
+      clock_settime: 227,
+      clock_adjtime: 305,
+      adjtimex: 159,
+      sethostname: 170,
+      setdomainname: 171,
+      iopl: 172,
+      ioperm: 173,
+      syslog: 103,
+      acct: 163,
+      vhangup: 153,
+      mknod: 133,
+      mknodat: 259,
+    },
+  },
+];

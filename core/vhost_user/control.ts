@@ -1,0 +1,113 @@
+// Thread: main
+// What a device's process and the VM tell each other beside vhost-user, as lines of JSON: what the device declares,
+// logs and posts. The process listens; the VM connects.
+import type { FromWorker, ToWorker } from "../device/messages.ts";
+import { isFromWorker } from "../device/messages.ts";
+import { Fd } from "../sys/fd.ts";
+import { readableOf, writableOf } from "../sys/fd_stream.ts";
+import { encodeLine, readLines } from "../sys/json_lines.ts";
+import { check, F_DUPFD_CLOEXEC, libc } from "../sys/libc.ts";
+import { UnixSocket } from "../sys/unix_socket.ts";
+
+/** Device process → VM. */
+export type FromDevice = Extract<
+  FromWorker,
+  {
+    readonly type:
+      | "declared"
+      | "driver-error"
+      | "failed"
+      | "log"
+      | "port"
+      | "trace";
+  }
+>;
+/** VM → device process. */
+export type ToDevice = Extract<ToWorker, { readonly type: "port" }>;
+
+const FROM_DEVICE: readonly string[] = [
+  "declared",
+  "driver-error",
+  "failed",
+  "log",
+  "port",
+  "trace",
+] satisfies FromDevice["type"][];
+
+/** Characters of the longest line. */
+const LONGEST = 16 * 2 ** 20;
+/** Bytes that wait for an end that does not read, or that is not there yet. */
+const MOST_WAITING = 16 * 2 ** 20;
+
+/** The device's code decides what its process says. */
+export function isFromDevice(data: unknown): data is FromDevice {
+  return isFromWorker(data) && FROM_DEVICE.includes(data.type);
+}
+
+export function isToDevice(data: unknown): data is ToDevice {
+  return typeof data === "object" && data !== null &&
+    (data as { readonly type?: unknown }).type === "port";
+}
+
+/** One end of a control connection. */
+export class ControlChannel<In, Out> {
+  readonly #socket: UnixSocket;
+  readonly #readable: ReadableStream<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #isIn: (data: unknown) => data is In;
+  #waiting = 0;
+  #closed = false;
+  #closing = false;
+  /** The other end has hung up. */
+  #ended = false;
+
+  /** Takes over a connected socket. */
+  constructor(socket: UnixSocket, isIn: (data: unknown) => data is In) {
+    const second = libc.fcntl(socket.fd, F_DUPFD_CLOEXEC, 0);
+    this.#writer = writableOf(new Fd(check("fcntl", second))).getWriter();
+    this.#socket = socket;
+    this.#readable = readableOf(socket);
+    this.#isIn = isIn;
+    // Whoever reads sees the end too.
+    this.#writer.closed.catch(() => {});
+  }
+
+  /** In order. A message to an end that is gone, or that has long not read, is lost. Throws a TypeError for what is not plain data. */
+  send(message: Out): void {
+    const line = encodeLine(message);
+    if (this.#closed || this.#waiting > MOST_WAITING) return;
+    this.#waiting += line.length;
+    this.#writer.write(line).then(
+      () => this.#waiting -= line.length,
+      () => this.#closed = true,
+    );
+  }
+
+  /** What the other end sends until it hangs up; somebody has to read it. Throws an Error for what is no message. */
+  async *messages(): AsyncGenerator<In> {
+    try {
+      for await (const data of readLines(this.#readable, LONGEST)) {
+        if (!this.#isIn(data)) throw new TypeError("a line is no message");
+        yield data;
+      }
+    } finally {
+      this.#ended = true;
+      await this.close();
+    }
+  }
+
+  /** What was sent before arrives first. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = this.#closed = true;
+    await this.#writer.close().catch(() => {});
+    if (!this.#ended) this.#socket.shutdown();
+  }
+}
+
+/** The VM's end; throws a SysError where nobody listens yet. */
+export function connectControl(
+  path: string,
+): ControlChannel<FromDevice, ToDevice> {
+  return new ControlChannel(UnixSocket.connect(path), isFromDevice);
+}

@@ -1,0 +1,305 @@
+// Thread: main
+// The processes of a VM's devices: each is started with what its device is granted, and started again when it dies.
+import { RateLimit } from "../device/rate_limit.ts";
+import { createDisk } from "../device/host_disk.ts";
+import { importHosts } from "../device/remote_module.ts";
+import { DeviceError } from "../errors.ts";
+import {
+  type BackEndConfig,
+  type DeviceConfig,
+  isApart,
+  type VmConfig,
+} from "../manifest/config.ts";
+import type { DevicePort } from "../plugin.ts";
+import type { Child } from "../sandbox/child.ts";
+import { moduleFolders } from "../sandbox/grants.ts";
+import { type SandboxLevel, spawnConfined } from "../sandbox/spawn.ts";
+import { denoFlags, vmRules } from "../sandbox/vm_permissions.ts";
+import { encodeLine } from "../sys/json_lines.ts";
+import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
+import { connectControl, type ControlChannel } from "./control.ts";
+import type { FromDevice, ToDevice } from "./control.ts";
+import type { DeviceProcessInit } from "./device_process.ts";
+
+/** Private memory of a device beyond what its process starts with; guest RAM is shared, and not counted. */
+const MEMORY = 512 * 2 ** 20;
+/** The device's own worker, what starts it, and those for its kicks and interrupts. */
+const WORKERS = 4;
+/** A device that dies at once dies again; it is given up after this many times without a minute of life. */
+const MAX_DEATHS = 5;
+const LIFE_MS = 60_000;
+/** Between a death and the next start, and between looks for a socket. */
+const PAUSE_MS = 100;
+const LOOK_MS = 10;
+const END_MS = 5_000;
+/** Lines and messages of a device in a second. */
+const MAX_LINES = 100;
+const MAX_MESSAGES = 50_000;
+const MAX_TEXT = 1000;
+const STDERR = 2;
+
+/** What devices have to say. */
+export interface ProcessEvents {
+  onDriverError(device: string, section: string, message: string): void;
+  onFault(error: DeviceError): void;
+  onLog(device: string, message: string): void;
+  onTrace(device: string, event: TraceEvent): void;
+}
+
+export interface ProcessOptions {
+  /** This VM's own, where sockets go. */
+  readonly folder: string;
+  readonly sandbox: SandboxLevel;
+  readonly trace: readonly TraceKind[];
+}
+
+export class DeviceProcesses implements AsyncDisposable {
+  /** The configuration for the VM, to which these devices are another program's. */
+  readonly config: VmConfig;
+  readonly #processes: readonly DeviceProcess[];
+
+  constructor(
+    config: VmConfig,
+    options: ProcessOptions,
+    events: ProcessEvents,
+  ) {
+    this.#processes = config.devices
+      .filter((device) => device.isolation === "process" && isApart(device))
+      .map((device) => new DeviceProcess(device, options, events));
+    this.config = {
+      ...config,
+      devices: config.devices.map((device) => {
+        const process = this.#find(device.name);
+        if (process === undefined) return device;
+        const virtio = { ...device.virtio, kick: "ioeventfd" } as const;
+        return { ...device, virtio, disk: undefined, backEnd: process.backEnd };
+      }),
+    };
+  }
+
+  #find(name: string): DeviceProcess | undefined {
+    return this.#processes.find(({ device }) => device.name === name);
+  }
+
+  /** Starts them all; they come up while the VM does. Returns what the host cannot confine. */
+  async start(): Promise<string[]> {
+    const missing: string[] = [];
+    for (const process of this.#processes) {
+      missing.push(...await process.start());
+    }
+    return missing;
+  }
+
+  /** Messages to and from a device in a process. */
+  port(name: string): DevicePort | undefined {
+    return this.#find(name)?.port;
+  }
+
+  /** Ends a device's process, so that the next one loads the module anew. */
+  restart(name: string): void {
+    this.#find(name)?.restart();
+  }
+
+  /** Ends them all. Call it when the VM has let go of its devices. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#processes.map((process) => process.close()));
+  }
+}
+
+type Control = ControlChannel<FromDevice, ToDevice>;
+
+class DeviceProcess {
+  readonly device: DeviceConfig;
+  readonly backEnd: BackEndConfig;
+  readonly port: DevicePort = {
+    onmessage: null,
+    postMessage: (data) => {
+      if (this.#control === null) this.#early.push(data);
+      else this.#control.send({ type: "port", data });
+    },
+  };
+  readonly #options: ProcessOptions;
+  readonly #events: ProcessEvents;
+  readonly #lines = new RateLimit(MAX_LINES);
+  readonly #messages = new RateLimit(MAX_MESSAGES);
+  readonly #controlPath: string;
+  readonly #early: unknown[] = [];
+  #control: Control | null = null;
+  #child: Child | null = null;
+  #restarting = false;
+  #closing = false;
+
+  constructor(
+    device: DeviceConfig,
+    options: ProcessOptions,
+    events: ProcessEvents,
+  ) {
+    const { id, queues, configSize } = device.declared!;
+    this.device = device;
+    this.#options = options;
+    this.#events = events;
+    this.#controlPath = `${options.folder}/${device.index}.control`;
+    this.backEnd = {
+      starting: true,
+      socket: `${options.folder}/${device.index}.sock`,
+      id,
+      queues,
+      config: configSize,
+      withoutConfig: null,
+    };
+  }
+
+  async start(): Promise<readonly string[]> {
+    const { disk, index } = this.device;
+    if (disk !== undefined) createDisk(disk, `devices[${index}]`);
+    const child = await this.#spawn();
+    this.#supervise(child);
+    return child.missing;
+  }
+
+  async #spawn(): Promise<Child> {
+    const { name, module, builtIn, options, disk, virtio } = this.device;
+    const { folder, sandbox, trace } = this.#options;
+    const grants = this.device.permissions;
+    const permissions = {
+      ...grants,
+      read: [...grants.read, ...moduleFolders(module), folder],
+      write: [...grants.write, folder],
+      import: [...grants.import, ...importHosts(module)],
+    };
+    const child = await spawnConfined({
+      sandbox,
+      entry: new URL("./device_process.ts", import.meta.url),
+      permissions: denoFlags(permissions),
+      landlock: { ...vmRules(permissions), devices: [] },
+      seccomp: {
+        run: grants.run.length > 0,
+        sockets: grants.net.length > 0 ? "inet" : "unix",
+      },
+      memory: { bytes: MEMORY, workers: WORKERS },
+      stdin: "piped",
+      // What a plugin prints is not the guest's.
+      stdout: STDERR,
+    });
+    this.#child = child;
+    const init: DeviceProcessInit = {
+      name,
+      module,
+      builtIn,
+      options,
+      grants,
+      disk,
+      virtio,
+      trace,
+      socket: this.backEnd.socket,
+      control: this.#controlPath,
+    };
+    const input = child.stdin!.getWriter();
+    // One that died at once is told by its status.
+    input.write(encodeLine(init)).then(() => input.close()).catch(() => {});
+    this.#listen(child);
+    return child;
+  }
+
+  /** Hears one process until it ends. */
+  async #listen(child: Child): Promise<void> {
+    const control = await this.#connect(child);
+    if (control === null) return;
+    this.#control = control;
+    for (const data of this.#early.splice(0)) this.port.postMessage(data);
+    try {
+      for await (const message of control.messages()) this.#receive(message);
+    } catch {
+      this.#fault("sent something else than messages");
+      child.kill(9);
+    }
+    if (this.#control === control) this.#control = null;
+  }
+
+  /** It listens once its modules are loaded; null when it ends before. */
+  async #connect(child: Child): Promise<Control | null> {
+    let ended = false;
+    child.status.then(() => ended = true);
+    while (!ended && !this.#closing) {
+      try {
+        return connectControl(this.#controlPath);
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      }
+    }
+    return null;
+  }
+
+  #receive(message: FromDevice): void {
+    const { name } = this.device;
+    if (!this.#messages.take()) {
+      this.#fault(`sent over ${MAX_MESSAGES} messages in a second`);
+      return this.#child?.kill(9);
+    }
+    switch (message.type) {
+      case "declared":
+        return;
+      case "port":
+        return this.port.onmessage?.(message.data);
+      case "trace":
+        return this.#events.onTrace(name, message.event);
+    }
+    if (!this.#lines.take()) return;
+    const text = message.message.replace(/\s+/g, " ").slice(0, MAX_TEXT);
+    switch (message.type) {
+      case "log":
+        return this.#events.onLog(name, text);
+      case "failed":
+        return this.#fault(text.replace(`device ${name}: `, ""));
+      case "driver-error":
+        return this.#events.onDriverError(
+          name,
+          message.section.slice(0, MAX_TEXT),
+          text,
+        );
+    }
+  }
+
+  #fault(problem: string): void {
+    this.#events.onFault(new DeviceError(this.device.name, problem));
+  }
+
+  async #supervise(child: Child): Promise<void> {
+    for (let deaths = 1; deaths <= MAX_DEATHS; deaths++) {
+      const begin = performance.now();
+      const { code } = await child.status;
+      if (this.#closing) return;
+      if (!this.#restarting) {
+        this.#fault(`its process ended with status ${code}`);
+      }
+      if (this.#restarting || performance.now() - begin > LIFE_MS) deaths = 0;
+      this.#restarting = false;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      if (this.#closing) return;
+      child = await this.#spawn();
+    }
+    await child.status;
+    this.#fault(
+      `its process ended ${MAX_DEATHS + 1} times; start the VM again`,
+    );
+  }
+
+  restart(): void {
+    this.#restarting = true;
+    this.#end();
+  }
+
+  /** What is in flight is finished first, if that does not take long. */
+  #end(): void {
+    const child = this.#child;
+    child?.kill();
+    const late = setTimeout(() => child?.kill(9), END_MS);
+    child?.status.then(() => clearTimeout(late));
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#end();
+    await this.#child?.status;
+  }
+}
