@@ -17,6 +17,9 @@ async function main(argv: readonly string[]): Promise<number> {
       case "check":
         return await (await import("./core/cli/check.ts"))
           .check(args, await registry());
+      case "permissions":
+        return await (await import("./core/cli/permissions.ts"))
+          .permissions(args, await registry());
       case "doctor":
         return await (await import("./core/cli/doctor.ts")).doctor(args);
       case "explain":
@@ -24,6 +27,17 @@ async function main(argv: readonly string[]): Promise<number> {
       case "schema":
         return await (await import("./core/cli/schema.ts"))
           .schema(args, await registry());
+      case "plugin new":
+        return await (await import("./core/cli/plugin_new.ts")).pluginNew(args);
+      case "plugin test":
+        return await (await import("./core/cli/plugin_test.ts"))
+          .pluginTest(args, await registry());
+      case "plugin list":
+        return await (await import("./core/cli/plugin_list.ts"))
+          .pluginList(args, await registry());
+      case "plugin inspect":
+        return await (await import("./core/cli/plugin_inspect.ts"))
+          .pluginInspect(args, await registry());
       case "help":
         return await (await import("./core/cli/help.ts")).help();
       case "version":

@@ -40,6 +40,7 @@ import {
 import { nextTask } from "./sys/next_task.ts";
 import { signalEventFd } from "./sys/fd.ts";
 import { VcpuHandle } from "./vcpu/handle.ts";
+import { BackEnds } from "./vhost_user/attach.ts";
 import type { TraceKind } from "./virtio/trace.ts";
 import type { VcpuExit, VcpuInit, VcpuRange } from "./vcpu/messages.ts";
 
@@ -146,7 +147,10 @@ export async function startMachine(
   await using stack = new AsyncDisposableStack();
   using kvm = new KvmSystem();
   requireKvm(kvm, config.cpus);
-  const memory = stack.use(new GuestMemory(config.memory));
+  const backEnds = stack.use(await BackEnds.attach(config.devices));
+  // Other programs are to map it.
+  const asMemfd = backEnds.isEmpty ? undefined : true;
+  const memory = stack.use(new GuestMemory(config.memory, asMemfd));
   const entry = loadBoot(image, memory, machineTables(config));
   // Disks last of what a manifest may have wrong: a missing one is created.
   const disks = config.devices.map(({ disk, index }) =>
@@ -166,7 +170,7 @@ export async function startMachine(
     ? new KickPath(vm)
     : null;
   stack.defer(() => kicks?.close());
-  const { shared } = memory;
+  const { shared, memfd } = memory;
   const devices = new DeviceSet(
     config.devices,
     shared,
@@ -176,6 +180,10 @@ export async function startMachine(
     trace,
     ({ index, virtio }) =>
       virtio.kick === "ioeventfd" ? kicks?.switchOf(index) : undefined,
+    backEnds.hosts(
+      memfd && { ram: shared, memfd },
+      (...queue) => kicks!.openQueue(...queue),
+    ),
   );
   stack.defer(() => devices.close());
 
@@ -227,7 +235,11 @@ export async function startMachine(
   const threads = new ThreadStarter([
     ...others,
     () => interrupts.start(),
-    () => kicks?.start(devices.hosts.map(({ page }) => page)),
+    () =>
+      kicks?.start(
+        devices.hosts.map(({ page }) => page),
+        interrupts.eventFds,
+      ),
     ...devices.hosts.map((host) => () => host.start()),
   ]);
   stack.defer(() => threads.stop());

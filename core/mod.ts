@@ -10,13 +10,15 @@
  *   boot: { use: "debian", script: "test.sh" },
  *   devices: [{ use: "console" }],
  * });
- * const output = await new Response(vm.console?.readable).text();
+ * console.log(await new Response(vm.console?.readable).text());
  * ```
  *
  * @module
  */
 export type { DevicePort } from "./plugin.ts";
 export type { ConsoleStream } from "./device/console_stream.ts";
+export type { Check, Report } from "./conformance/check.ts";
+export { conformance } from "./conformance/conformance.ts";
 export {
   DeviceError,
   DriverError,

@@ -1,6 +1,6 @@
 // Thread: main
 // A process that runs one VM for the process that started it, which it hears on stdin and tells on stdout.
-import { closeProcess } from "./sandbox/close_process.ts";
+import { closeProcess } from "./sandbox/closing.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
 import { localStarter } from "./local_vm.ts";
 import type { DeviceError } from "./errors.ts";

@@ -3,6 +3,8 @@
 
 /** What is kept of the output while nobody reads. */
 const KEEP = 64 * 1024;
+/** Chunks are joined up to this: an array of one byte takes hundreds. */
+const JOIN = 4096;
 
 export class ByteChannel {
   readonly #onTaken: (length: number) => void;
@@ -31,9 +33,21 @@ export class ByteChannel {
       this.#onTaken(bytes.length);
       return;
     }
-    this.#chunks.push(bytes);
+    this.#append(bytes);
     this.#kept += bytes.length;
     this.#trim();
+  }
+
+  #append(bytes: Uint8Array): void {
+    const last = this.#chunks.at(-1);
+    if (last === undefined || last.length + bytes.length > JOIN) {
+      this.#chunks.push(bytes);
+      return;
+    }
+    const both = new Uint8Array(last.length + bytes.length);
+    both.set(last);
+    both.set(bytes, last.length);
+    this.#chunks[this.#chunks.length - 1] = both;
   }
 
   #trim(): void {

@@ -3,12 +3,16 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { TRACE_KINDS, type TraceKind } from "../virtio/trace.ts";
+import type { SandboxLevel } from "../sandbox/spawn.ts";
 import { nearest, quote } from "../manifest/text.ts";
+import {
+  PLUGIN_COMMANDS,
+  type PluginCommand,
+  pluginCommand,
+} from "./plugin_args.ts";
+import { UsageError } from "./usage.ts";
 
-/** Arguments that mean nothing; the CLI prints the message and exits with status 2. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
+export { UsageError };
 
 export type LogLevel = "debug" | "info" | "warning" | "error";
 
@@ -32,13 +36,17 @@ export type Command =
     readonly trace: readonly TraceKind[];
     /** Reload plugins whose files change. */
     readonly watch: boolean;
+    readonly sandbox: SandboxLevel;
   }
   | { readonly command: "init"; readonly dir: string; readonly force: boolean }
   | { readonly command: "check"; readonly manifest: string | undefined }
+  /** The `deno run` command with the least flags. */
+  | { readonly command: "permissions"; readonly manifest: string | undefined }
   | { readonly command: "doctor" }
   /** A section of the virtio specification that a diagnosis cites. */
   | { readonly command: "explain"; readonly section: string | undefined }
   | { readonly command: "schema" }
+  | PluginCommand
   | { readonly command: "help" }
   | { readonly command: "version" };
 
@@ -49,20 +57,32 @@ export type ArgsOf<Name extends Command["command"]> =
   & GlobalArgs
   & Extract<Command, { readonly command: Name }>;
 
-/** What each command takes: the name of its one operand, and its own options. */
-const COMMANDS: Readonly<
-  Record<string, { operand?: string; options: readonly string[] }>
-> = {
-  run: { operand: "manifest", options: ["script", "trace", "watch"] },
+/** What a command takes. */
+interface Takes {
+  /** What its one operand is. */
+  readonly operand?: string;
+  readonly operandRequired?: true;
+  /** Its own options. */
+  readonly options: readonly string[];
+}
+
+const COMMANDS: Readonly<Record<string, Takes>> = {
+  run: {
+    operand: "manifest",
+    options: ["sandbox", "script", "trace", "watch"],
+  },
   init: { operand: "directory", options: ["force"] },
   check: { operand: "manifest", options: [] },
+  permissions: { operand: "manifest", options: [] },
   doctor: { options: [] },
   schema: { options: [] },
   explain: { operand: "section", options: [] },
+  ...PLUGIN_COMMANDS,
 };
+const SANDBOX_LEVELS = ["off", "deno", "strict"] as const;
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 const FLAGS = ["help", "version", "json", "color", "force", "watch"];
-const VALUES = ["log-level", "script", "trace"];
+const VALUES = ["log-level", "script", "trace", "options", "socket", "sandbox"];
 const GLOBAL = ["help", "version", "json", "no-color", "log-level"];
 
 interface ParsedFlags extends Readonly<Record<string, unknown>> {
@@ -82,31 +102,43 @@ export function parseCliArgs(argv: readonly string[]): CliArgs {
   const { name, operands } = splitCommand(flags._);
   const operand = onlyOperand(name, operands);
   checkOptions(name, flags);
-  const script = flags.script as string | undefined;
+  return { ...global, ...commandOf(name, operand, flags) };
+}
+
+function commandOf(
+  name: string,
+  operand: string | undefined,
+  flags: ParsedFlags,
+): Command {
+  if (isPluginCommand(name)) return pluginCommand(name, operand, flags);
   switch (name) {
     case "run":
       return {
-        ...global,
         command: name,
         manifest: operand,
-        script,
+        script: flags.script as string | undefined,
         trace: traceKinds(flags.trace as string | undefined),
         watch: flags.watch === true,
+        sandbox: sandboxLevel(flags.sandbox as string | undefined),
       };
     case "explain":
-      return { ...global, command: name, section: operand };
+      return { command: name, section: operand };
     case "check":
-      return { ...global, command: name, manifest: operand };
+    case "permissions":
+      return { command: name, manifest: operand };
     case "init":
       return {
-        ...global,
         command: name,
         dir: operand ?? ".",
         force: flags.force === true,
       };
     default:
-      return { ...global, command: name as "doctor" | "schema" };
+      return { command: name as "doctor" | "schema" };
   }
+}
+
+function isPluginCommand(name: string): name is PluginCommand["command"] {
+  return Object.hasOwn(PLUGIN_COMMANDS, name);
 }
 
 function parseFlags(argv: readonly string[]): ParsedFlags {
@@ -142,7 +174,7 @@ function unknownOption(arg: string): UsageError {
   const name = arg.replace(/=.*$/s, "");
   const meant = nearest(
     name.replace(/^-+/, ""),
-    [...GLOBAL, ...Object.values(COMMANDS).flatMap(({ options }) => options)],
+    [...GLOBAL, ...allOptions()],
   );
   const remedy = meant === undefined
     ? "see paddock --help"
@@ -156,6 +188,14 @@ function logLevel(value: unknown): LogLevel {
   if (level !== undefined) return level;
   throw new UsageError(
     `--log-level must be ${LOG_LEVELS.join(", ")}, not ${quote(value)}`,
+  );
+}
+
+function sandboxLevel(value = "strict"): SandboxLevel {
+  const level = SANDBOX_LEVELS.find((level) => level === value);
+  if (level !== undefined) return level;
+  throw new UsageError(
+    `--sandbox must be ${SANDBOX_LEVELS.join(", ")}, not ${quote(value)}`,
   );
 }
 
@@ -178,20 +218,46 @@ function splitCommand(
 ): { name: string; operands: readonly string[] } {
   const [first, ...rest] = words;
   if (first === undefined) return { name: "run", operands: [] };
+  if (first === "plugin") return splitFamily(first, rest);
   if (Object.hasOwn(COMMANDS, first)) return { name: first, operands: rest };
   if (/[./]/.test(first)) return { name: "run", operands: words };
-  const meant = nearest(first, Object.keys(COMMANDS));
+  throw unknownCommand(first, "");
+}
+
+/** The second word of a command that has two. */
+function splitFamily(
+  family: string,
+  [second, ...operands]: readonly string[],
+): { name: string; operands: readonly string[] } {
+  const name = `${family} ${second}`;
+  if (Object.hasOwn(COMMANDS, name)) return { name, operands };
+  if (second !== undefined) throw unknownCommand(second, `${family} `);
+  throw new UsageError(
+    `${family} needs a command: ${commandsOf(`${family} `).join(", ")}`,
+  );
+}
+
+/** First words of all commands, or second ones of a family. */
+function commandsOf(family: string): string[] {
+  const words = Object.keys(COMMANDS).filter((name) => name.startsWith(family))
+    .map((name) => name.slice(family.length).split(" ")[0]!);
+  return [...new Set(words)];
+}
+
+function unknownCommand(word: string, family: string): UsageError {
+  const known = commandsOf(family);
+  const meant = nearest(word, known);
   const remedy = meant === undefined
-    ? `the commands are ${Object.keys(COMMANDS).join(", ")}`
-    : `did you mean ${meant}?`;
-  throw new UsageError(`Unknown command ${quote(first)}; ${remedy}`);
+    ? `the commands are ${known.join(", ")}`
+    : `did you mean ${family}${meant}?`;
+  return new UsageError(`Unknown command ${quote(family + word)}; ${remedy}`);
 }
 
 function onlyOperand(
   name: string,
   operands: readonly string[],
 ): string | undefined {
-  const { operand } = COMMANDS[name]!;
+  const { operand, operandRequired } = COMMANDS[name]!;
   const extra = operands[operand === undefined ? 0 : 1];
   if (extra !== undefined) {
     const takes = operand === undefined ? "no operand" : `one ${operand}`;
@@ -200,20 +266,29 @@ function onlyOperand(
   if (operands[0] === "") {
     throw new UsageError(`${name} was given an empty name; name a ${operand}`);
   }
+  if (operands[0] === undefined && operandRequired) {
+    throw new UsageError(`${name} needs a ${operand}; see paddock --help`);
+  }
   return operands[0];
 }
 
 /** Options of another command are refused, not ignored. */
 function checkOptions(name: string, flags: ParsedFlags): void {
-  for (const [owner, { options }] of Object.entries(COMMANDS)) {
-    if (owner === name) continue;
-    for (const option of options) {
-      const given = flags[option] !== undefined && flags[option] !== false;
-      if (given) {
-        throw new UsageError(
-          `--${option} belongs to ${owner}, not to ${name}; remove it`,
-        );
-      }
-    }
+  const own = COMMANDS[name]!.options;
+  for (const option of new Set(allOptions())) {
+    const given = flags[option] !== undefined && flags[option] !== false;
+    if (!given || own.includes(option)) continue;
+    const owners = Object.keys(COMMANDS).filter((owner) =>
+      COMMANDS[owner]!.options.includes(option)
+    );
+    throw new UsageError(
+      `--${option} belongs to ${
+        owners.join(" and ")
+      }, not to ${name}; remove it`,
+    );
   }
+}
+
+function allOptions(): string[] {
+  return Object.values(COMMANDS).flatMap(({ options }) => options);
 }

@@ -8,6 +8,9 @@ import {
 import { CAPABILITIES, KVM_CAP_MAX_VCPUS } from "../kvm/abi.ts";
 import { KvmSystem } from "../kvm/system.ts";
 import { formatSize } from "../manifest/size.ts";
+import { landlockAbi } from "../sandbox/landlock.ts";
+import { leftOpenBy } from "../sandbox/landlock_abi.ts";
+import { hasSeccomp } from "../sandbox/seccomp.ts";
 import type { ArgsOf } from "./args.ts";
 import { printLine, useColor } from "./output.ts";
 
@@ -35,7 +38,13 @@ export function doctor(args: ArgsOf<"doctor">): Promise<number> {
 
 /** Looks at everything; starts only guests of a few bytes. */
 export function examine(): Finding[] {
-  return [denoFinding(), memoryFinding(), ...kvmFindings()];
+  return [
+    denoFinding(),
+    memoryFinding(),
+    landlockFinding(),
+    seccompFinding(),
+    ...kvmFindings(),
+  ];
 }
 
 function print({ check, state, found, remedy }: Finding, color: boolean): void {
@@ -70,6 +79,34 @@ function memoryFinding(): Finding {
   }
   const remedy = "end other programs, or lower memory in the manifest";
   return { check: "memory", state: "warning", found, remedy };
+}
+
+function landlockFinding(): Finding {
+  const check = "Landlock";
+  const abi = landlockAbi();
+  const open = leftOpenBy(abi);
+  if (open.length === 0) {
+    const found = `ABI ${abi}: files, TCP ports and signals can be refused`;
+    return { check, state: "ok", found };
+  }
+  const found = `${abi === 0 ? "missing" : `ABI ${abi}`}: leaves ${
+    open.join(", ")
+  } open to a process that breaks out of Deno`;
+  const remedy = abi === 0
+    ? "use a kernel with CONFIG_SECURITY_LANDLOCK, and landlock in lsm="
+    : "update the host's kernel to 6.12 or newer";
+  return { check, state: "warning", found, remedy };
+}
+
+function seccompFinding(): Finding {
+  const check = "seccomp";
+  if (hasSeccomp()) {
+    const found = "system calls that Deno and KVM do not need can be refused";
+    return { check, state: "ok", found };
+  }
+  const found = "missing: no system call can be refused";
+  const remedy = "use a kernel with CONFIG_SECCOMP_FILTER";
+  return { check, state: "warning", found, remedy };
 }
 
 function kvmFindings(): Finding[] {

@@ -1,17 +1,47 @@
 // Thread: main
-// `paddock explain`: what the section of the virtio specification that a diagnosis cites asks for.
+// `paddock explain`: what the section of the virtio specification, or the part of the plugin API, that a diagnosis
+// cites asks for.
 import { type Clause, CLAUSES, findClause } from "../virtio/clauses.ts";
 import { type ArgsOf, UsageError } from "./args.ts";
 import { printLine } from "./output.ts";
+import { findPart, type PagePart, readPage } from "./plugin_page.ts";
 
 const WIDTH = 80;
 
+/** What the name of a part of the plugin API begins with; alone, it means all of them. */
+const PLUGIN = "plugin";
+
 export function explain(args: ArgsOf<"explain">): Promise<number> {
-  const clauses = args.section === undefined ? CLAUSES : [known(args.section)];
-  if (args.json) printLine(JSON.stringify(clauses, null, 2));
-  else if (args.section === undefined) clauses.forEach(printTitle);
+  return Promise.try(() => {
+    const { section } = args;
+    const [first, ...rest] = section?.split(".") ?? [];
+    if (first === PLUGIN) explainPlugin(rest.join("."), args.json);
+    else explainSection(section, args.json);
+    return 0;
+  });
+}
+
+function explainSection(section: string | undefined, json: boolean): void {
+  const clauses = section === undefined ? CLAUSES : [known(section)];
+  if (json) printLine(JSON.stringify(clauses, null, 2));
+  else if (section === undefined) clauses.forEach(printTitle);
   else clauses.forEach(printClause);
-  return Promise.resolve(0);
+}
+
+function explainPlugin(name: string, json: boolean): void {
+  const parts = name === "" ? readPage() : [findPart(name)];
+  if (json) printLine(JSON.stringify(parts, null, 2));
+  else if (name === "") parts.forEach(printPartTitle);
+  else parts.forEach(({ name, text }) => printLine(`${name}\n\n${text}`));
+}
+
+/** With its first sentence. */
+function printPartTitle({ name, text }: PagePart): void {
+  const prose = text.split("\n\n").find((each) => !each.startsWith(" ")) ?? "";
+  const [sentence = ""] = prose.replaceAll("\n", " ").split(/(?<=[.;:]) /);
+  printLine(
+    `${`${PLUGIN}.${name}`.padEnd(24)} ${sentence.replace(/[;:]$/, "")}`,
+  );
 }
 
 function known(section: string): Clause {

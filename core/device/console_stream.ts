@@ -13,6 +13,9 @@ type FromConsole =
 export class ConsoleStream {
   readonly #port: DevicePort;
   readonly #output: ByteChannel;
+  /** Bytes that are out of the way, and not told yet. */
+  #gone = 0;
+  #receiving = false;
   #inFlight = 0;
   #room: (() => void) | null = null;
   #closed = false;
@@ -21,15 +24,26 @@ export class ConsoleStream {
 
   constructor(port: DevicePort) {
     this.#port = port;
-    this.#output = new ByteChannel((length) =>
-      port.postMessage({ type: "taken", length })
-    );
-    port.onmessage = (data) => {
-      const message = data as FromConsole;
-      if (message.type === "output") this.#output.push(message.bytes);
-      else this.#taken(message.length);
-    };
+    this.#output = new ByteChannel((length) => {
+      this.#gone += length;
+      if (!this.#receiving) this.#answer();
+    });
+    port.onmessage = (data) => this.#receive(data as FromConsole);
     this.writable = new WritableStream({ write: (bytes) => this.#send(bytes) });
+  }
+
+  /** Output is answered at once, read or not: the device waits for that with what is small. */
+  #receive(message: FromConsole): void {
+    if (message.type === "taken") return this.#taken(message.length);
+    this.#receiving = true;
+    this.#output.push(message.bytes);
+    this.#receiving = false;
+    this.#answer();
+  }
+
+  #answer(): void {
+    this.#port.postMessage({ type: "taken", length: this.#gone });
+    this.#gone = 0;
   }
 
   /** Bytes from the guest's hvc0. */

@@ -71,7 +71,7 @@ function queueProblem(queue: unknown): string | null {
 
 /** The feature words that a driver is offered: the device's own bits, and those of ring and transport. */
 export function offeredFeatures(
-  declaration: Declaration,
+  declaration: Pick<Declaration, "features">,
   virtio: VirtioConfig,
 ): [number, number] {
   const bits = [...declaration.features, ...coreFeatures(virtio)];

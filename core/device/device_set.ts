@@ -38,6 +38,21 @@ export interface DeviceEvents {
   onTrace(device: string, event: TraceEvent): void;
 }
 
+/** How the host of a device reaches those who are to hear of it. */
+export interface HostWiring {
+  readonly name: string;
+  readonly index: number;
+  readonly onDriverError: (section: string, message: string) => void;
+  readonly onFault: (error: DeviceError) => void;
+  readonly needsReset: () => void;
+  readonly onLog: (message: string) => void;
+  /** An edge on the device's interrupt line. */
+  readonly interrupt: () => void;
+}
+
+/** The host of a device that is not in a worker here; undefined for one that is. */
+export type HostElsewhere = (wiring: HostWiring) => DeviceHost | undefined;
+
 /** Kinds of violations that are told of a device; a plugin could make up as many as it likes. */
 const MAX_REPORTS = 100;
 /** Characters of a message that tell its kind. */
@@ -61,29 +76,44 @@ export class DeviceSet {
     disks: readonly (HostDisk | undefined)[],
     trace: readonly TraceKind[],
     kicksOf: (config: DeviceConfig) => DeviceKicks | undefined,
+    hostElsewhere: HostElsewhere,
   ) {
     this.#trace = trace;
     this.#disks = disks;
     this.#interrupts = interrupts;
     this.#events = events;
-    this.hosts = configs.map((config) =>
-      this.#createHost(config, ram, kicksOf(config))
-    );
+    this.hosts = configs.map((config) => {
+      const wiring = this.#wiringOf(config);
+      return hostElsewhere(wiring) ??
+        this.#createHost(config, wiring, ram, kicksOf(config));
+    });
     this.regions = this.hosts.map((host, i) =>
       this.#createRegion(host, configs[i]!.virtio)
     );
   }
 
+  #wiringOf({ name, index }: DeviceConfig): HostWiring {
+    return {
+      name,
+      index,
+      onDriverError: this.#once(name),
+      onFault: (error) => this.#events.onFault(error),
+      needsReset: () => this.#needsReset(index),
+      onLog: (message) => this.#events.onLog(name, message),
+      interrupt: () => this.#interrupts.signal(index),
+    };
+  }
+
   #createHost(
     config: DeviceConfig,
+    wiring: HostWiring,
     ram: SharedRam,
     kicks: DeviceKicks | undefined,
   ): DeviceHost {
     const { name, index, module, builtIn, options, permissions, virtio } =
       config;
     return new WorkerHost({
-      name,
-      index,
+      ...wiring,
       module,
       builtIn,
       options,
@@ -96,10 +126,6 @@ export class DeviceSet {
       irqPage: this.#interrupts.page,
       punchHole: (offset, length) =>
         this.#disks[index]?.punchHole(offset, length) ?? false,
-      onDriverError: this.#once(name),
-      onFault: (error) => this.#events.onFault(error),
-      needsReset: () => this.#needsReset(index),
-      onLog: (message) => this.#events.onLog(name, message),
     });
   }
 

@@ -11,12 +11,18 @@ export type Inspection =
 const [module = ""] = Deno.args;
 
 async function inspect(): Promise<Inspection> {
+  let exported: unknown;
   try {
-    const { default: exported } = await import(module);
+    ({ default: exported } = await import(module));
+  } catch (error) {
+    return { problem: describeError(error, module) };
+  }
+  try {
     const { create: _create, ...declaration } = readModule(exported);
     return { declaration };
   } catch (error) {
-    return { problem: describeError(error, module) };
+    // Where it was noticed says nothing of where the module is wrong.
+    return { problem: (error as TypeError).message };
   }
 }
 

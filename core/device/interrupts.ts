@@ -20,6 +20,11 @@ export class Interrupts {
     this.#devices.forEach((fd, i) => vm.assignIrqfd(fd, VIRTIO_GSI_BASE + i));
   }
 
+  /** Eventfd of each device's irqfd, by device index. */
+  get eventFds(): readonly number[] {
+    return this.#devices.map(({ fd }) => fd);
+  }
+
   /** Starts the irq worker. Its thread blocks between requests. */
   start(): void {
     this.#worker = new Worker(new URL("./irq_worker.ts", import.meta.url), {
@@ -30,7 +35,7 @@ export class Interrupts {
     this.#worker.onerror = () => this.#closed.resolve();
     const init: IrqWorkerInit = {
       page: this.page,
-      eventFds: this.#devices.map(({ fd }) => fd),
+      eventFds: this.eventFds,
     };
     this.#worker.postMessage(init);
   }

@@ -1,13 +1,33 @@
 // Thread: main
-// Kicks by ioeventfd, for the devices that ask for it, from DRIVER_OK to the reset.
+// Kicks by ioeventfd, for the devices that ask for it, from DRIVER_OK to the reset; and the eventfds of back ends.
 import type { KvmVm } from "../kvm/vm_fd.ts";
 import { VIRTIO_MMIO_BASE, VIRTIO_MMIO_STRIDE } from "../memory/layout.ts";
 import { Epoll } from "../sys/epoll.ts";
-import { EventFd, signalEventFd } from "../sys/fd.ts";
+import { EventFd, type Fd, signalEventFd } from "../sys/fd.ts";
 import { VIRTIO_MMIO_QUEUE_NOTIFY } from "../virtio/constants.ts";
 import type { DeviceKicks } from "../virtio/device_host.ts";
-import { CLOSE_TAG, kickTag } from "./kick_tags.ts";
-import type { KickWorkerInit } from "./kick_worker.ts";
+import { CALL, CLOSE_TAG, ERROR, eventTag, kickTag } from "./kick_tags.ts";
+import type { FromKickWorker, KickWorkerInit } from "./kick_worker.ts";
+
+/** The eventfds between a queue's driver and its back end. `close` takes the back end's way to the driver away. */
+export interface QueueEvents {
+  /** The driver's kicks, which no vCPU stops for. */
+  readonly kick: Fd;
+  /** Where the back end asks for an interrupt. */
+  readonly call: Fd;
+  /** Where the back end says that it gave the queue up. */
+  readonly error: Fd;
+  close(): void;
+}
+
+/** Makes a device's eventfds; `onError` is called at most once for each. */
+export type OpenQueueEvents = (
+  queue: number,
+  onError: () => void,
+) => QueueEvents;
+
+const notifyAddress = (device: number): number =>
+  VIRTIO_MMIO_BASE + device * VIRTIO_MMIO_STRIDE + VIRTIO_MMIO_QUEUE_NOTIFY;
 
 export class KickPath {
   readonly #vm: KvmVm;
@@ -15,6 +35,8 @@ export class KickPath {
   readonly #end = new EventFd();
   readonly #closed = Promise.withResolvers<void>();
   readonly #switches: (() => void)[] = [];
+  /** By tag, of the queues that back ends serve. */
+  readonly #onErrors = new Map<number, () => void>();
   #worker: Worker | null = null;
 
   constructor(vm: KvmVm) {
@@ -25,8 +47,7 @@ export class KickPath {
   /** The switch of the device with this index. */
   switchOf(device: number): DeviceKicks {
     let live: { fd: EventFd; queue: number }[] = [];
-    const address = VIRTIO_MMIO_BASE + device * VIRTIO_MMIO_STRIDE +
-      VIRTIO_MMIO_QUEUE_NOTIFY;
+    const address = notifyAddress(device);
     const disable = () => {
       for (const { fd, queue } of live) {
         this.#vm.deassignIoeventfd(fd, address, queue);
@@ -49,15 +70,45 @@ export class KickPath {
     };
   }
 
-  /** Starts the worker that waits for the ioeventfds. */
-  start(devicePages: readonly SharedArrayBuffer[]): void {
+  /** Makes the eventfds of a queue of this device, which a back end serves. */
+  openQueue(device: number, queue: number, onError: () => void): QueueEvents {
+    const [kick, call, error] = [new EventFd(), new EventFd(), new EventFd()];
+    const errorTag = eventTag(ERROR, device, queue);
+    this.#epoll.add(call, eventTag(CALL, device, queue));
+    // A back end that goes on signalling it must not keep the worker from the others.
+    this.#epoll.addOnce(error, errorTag);
+    this.#onErrors.set(errorTag, onError);
+    this.#vm.assignIoeventfd(kick, notifyAddress(device), queue);
+    const close = () => {
+      this.#vm.deassignIoeventfd(kick, notifyAddress(device), queue);
+      // The back end has them open too: closing them here would not end their events.
+      this.#epoll.remove(call);
+      this.#epoll.remove(error);
+      this.#onErrors.delete(errorTag);
+      for (const fd of [kick, call, error]) fd.close();
+    };
+    return { kick, call, error, close };
+  }
+
+  /** Starts the worker that waits for the eventfds. */
+  start(
+    devicePages: readonly SharedArrayBuffer[],
+    irqEventFds: readonly number[],
+  ): void {
     this.#worker = new Worker(new URL("./kick_worker.ts", import.meta.url), {
       type: "module",
       name: "kick",
     });
-    this.#worker.onmessage = () => this.#closed.resolve();
+    this.#worker.onmessage = ({ data }: MessageEvent<FromKickWorker>) => {
+      if (data === "closed") return this.#closed.resolve();
+      this.#onErrors.get(eventTag(ERROR, data.device, data.queue))?.();
+    };
     this.#worker.onerror = () => this.#closed.resolve();
-    const init: KickWorkerInit = { epollFd: this.#epoll.fd, devicePages };
+    const init: KickWorkerInit = {
+      epollFd: this.#epoll.fd,
+      devicePages,
+      irqEventFds,
+    };
     this.#worker.postMessage(init);
   }
 

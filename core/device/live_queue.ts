@@ -2,7 +2,7 @@
 // The one queue loop of all devices: disable notifications, drain, add used, interrupt, enable, look again.
 import type { PulledQueue, QueueHandler } from "../plugin.ts";
 import type { DescriptorChain } from "../virtio/chain.ts";
-import type { Virtqueue } from "../virtio/virtqueue.ts";
+import type { RingPosition, Virtqueue } from "../virtio/virtqueue.ts";
 
 export interface LiveQueueWiring {
   /** Interrupts the driver for this queue. */
@@ -168,6 +168,13 @@ export class LiveQueue implements PulledQueue {
   /** Resolves when what was in flight is done. */
   async settle(): Promise<void> {
     await Promise.all(this.#inFlight);
+  }
+
+  /** As `stop`, but what is in flight is given back first. Resolves to where the ring goes on. */
+  async drain(): Promise<RingPosition> {
+    await this.settle();
+    await this.stop();
+    return this.#ring.position;
   }
 
   /** Resolves when nothing is in flight; nothing is written to the rings after the call. */

@@ -6,6 +6,7 @@ import {
   type TraceKind,
 } from "../virtio/trace.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
+import type { SharedInflight } from "../virtio/inflight.ts";
 
 /** Main → worker, once. */
 export interface QueueWorkerInit {
@@ -20,18 +21,31 @@ export interface QueueWorkerInit {
   readonly commandsDone: number;
   readonly irqPage: SharedArrayBuffer;
   readonly trace: readonly TraceKind[];
+  /** Whether each queue has an interrupt line, and a change of configuration a message; else the device has one line. */
+  readonly linePerQueue: boolean;
+  /** Null where it comes later, before any queue is live. */
+  readonly ram: SharedRam | null;
+}
+
+/** What the rings are in, and where what is in flight is recorded. */
+export interface DeviceMemory {
   readonly ram: SharedRam;
+  readonly inflight: SharedInflight | null;
 }
 
 /** Main → worker. */
 export type ToWorker =
   | QueueWorkerInit
+  | ({ readonly type: "memory" } & DeviceMemory)
   | { readonly type: "punched"; readonly id: number; readonly ok: boolean }
   | { readonly type: "port"; readonly data: unknown };
 
 /** Worker → main. */
 export type FromWorker =
   | { readonly type: "declared"; readonly declaration: unknown }
+  /** It has the memory that was posted to it. */
+  | { readonly type: "memory" }
+  | { readonly type: "config-changed" }
   | {
     readonly type: "driver-error";
     readonly section: string;
@@ -57,6 +71,8 @@ export function isFromWorker(data: unknown): data is FromWorker {
   const isText = (key: string) => typeof message[key] === "string";
   switch (message.type) {
     case "declared":
+    case "memory":
+    case "config-changed":
     case "port":
       return true;
     case "trace":

@@ -24,6 +24,8 @@ scope.onmessage = ({ data }) => {
         )
       );
       return end(service.then((service) => service.run()));
+    case "memory":
+      return service?.then((service) => service.setMemory(data));
     case "punched":
       return service?.then((service) => service.punched(data.id, data.ok));
     case "port":

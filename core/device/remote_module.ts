@@ -53,7 +53,7 @@ async function hashOf(module: string, field: string): Promise<string> {
   }
 }
 
-/** Puts a module and all that it imports into Deno's cache. Throws a ManifestError. */
+/** Puts a module and all that it imports into Deno's cache. Throws a ManifestError; `field` is "" outside a manifest. */
 export async function cacheModule(
   module: string,
   hosts: readonly string[],
@@ -74,7 +74,7 @@ export async function cacheModule(
   if (success) return;
   const said = new TextDecoder().decode(stderr).trim().split("\n")[0] ?? "";
   throw new ManifestError(
-    `${field}.use`,
+    field === "" ? "" : `${field}.use`,
     `${quote(module)} cannot be fetched: ${
       oneLine(said.replace(/^error: /, ""))
     }`,
@@ -83,7 +83,7 @@ export async function cacheModule(
 
 /** All that such a module can import by a bare name is the plugin door. */
 function importMap(): string {
-  const door = new URL("../plugin.ts", import.meta.url).href;
+  const door = import.meta.resolve("../plugin.ts");
   const imports = { "@paddock/paddock/plugin": door };
   const map = encodeURIComponent(JSON.stringify({ imports }));
   return `data:application/json,${map}`;

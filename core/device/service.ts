@@ -13,9 +13,7 @@ import {
   DEVICE_NEEDS_RESET,
   DRIVER_OK,
   VIRTIO_F_EVENT_IDX,
-  VIRTIO_F_IN_ORDER,
   VIRTIO_F_INDIRECT_DESC,
-  VIRTIO_F_RING_PACKED,
   VIRTIO_MMIO_INT_CONFIG,
   VIRTIO_MMIO_INT_VRING,
 } from "../virtio/constants.ts";
@@ -31,6 +29,7 @@ import {
   configOf,
   CUT_OFF,
   DOORBELL,
+  DRAIN,
   DRIVER_FEATURES,
   ENABLE,
   INTERRUPT_STATUS,
@@ -40,6 +39,7 @@ import {
   QUEUE_DESC,
   QUEUE_DEVICE,
   QUEUE_DRIVER,
+  QUEUE_POSITION,
   QUEUE_READY,
   QUEUE_SIZE,
   queueWord,
@@ -54,15 +54,13 @@ import {
 import type { Declaration } from "../virtio/device_host.ts";
 import type { OptionsSchema } from "../manifest/options.ts";
 import { RamView } from "../virtio/ram_view.ts";
-import { InOrderQueue } from "../virtio/in_order_queue.ts";
-import { PackedQueue } from "../virtio/packed_queue.ts";
-import { SplitQueue } from "../virtio/split_queue.ts";
 import { traceQueue } from "../virtio/trace.ts";
 import type { QueueSetup, Virtqueue } from "../virtio/virtqueue.ts";
 import { Doorbell } from "./doorbell.ts";
 import { requestInterrupt, type Words as IrqWords } from "./irq_page.ts";
 import { LiveQueue } from "./live_queue.ts";
-import type { FromWorker, QueueWorkerInit } from "./messages.ts";
+import { openRing, type RingMemory } from "./open_ring.ts";
+import type { DeviceMemory, FromWorker, QueueWorkerInit } from "./messages.ts";
 import type { DeviceModule } from "./module_declaration.ts";
 import { readDevice } from "./made_device.ts";
 
@@ -82,7 +80,7 @@ export class Service {
   readonly #words: Words;
   readonly #doorbell: Doorbell;
   readonly #irq: IrqWords;
-  readonly #ram: RamView;
+  #memory: RingMemory | null = null;
   readonly #port: DevicePort = {
     onmessage: null,
     postMessage: (data, transfer) =>
@@ -107,7 +105,9 @@ export class Service {
     this.#words = wordsOf(init.page);
     this.#doorbell = new Doorbell(this.#words);
     this.#irq = new Int32Array(init.irqPage);
-    this.#ram = new RamView(init.ram);
+    if (init.ram !== null) {
+      this.#memory = { ram: new RamView(init.ram), inflight: null };
+    }
     this.#done = init.commandsDone;
   }
 
@@ -118,6 +118,10 @@ export class Service {
     this.#device = readDevice(this.#module, made);
     this.#made = true;
     for (const data of this.#early.splice(0)) this.deliver(data);
+    // Nobody has seen anything before the first declaration.
+    if (Atomics.load(this.#words, QUEUE_COUNT) === 0) {
+      Atomics.store(this.#words, CONFIG_GENERATION, 0);
+    }
     this.#post({ type: "declared", declaration: this.#declaration() });
     while (await this.#turn());
     this.#device.close?.();
@@ -146,6 +150,12 @@ export class Service {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** While no queue is live. */
+  setMemory({ ram, inflight }: DeviceMemory): void {
+    this.#memory = { ram: new RamView(ram), inflight };
+    this.#post({ type: "memory" });
   }
 
   punched(id: number, ok: boolean): void {
@@ -222,6 +232,9 @@ export class Service {
         await this.#queues[words[ARGUMENT]!]?.stop();
         this.#queues[words[ARGUMENT]!] = null;
         break;
+      case DRAIN:
+        await this.#drain(words[ARGUMENT]!);
+        break;
       case ENABLE:
         await this.#queues[words[ARGUMENT]!]?.stop();
         this.#queues[words[ARGUMENT]!] = this.#openQueue(words[ARGUMENT]!);
@@ -253,6 +266,14 @@ export class Service {
     Atomics.add(this.#words, DOORBELL, 1);
   }
 
+  async #drain(index: number): Promise<void> {
+    const queue = this.#queues[index];
+    if (!queue) return;
+    const position = await queue.drain();
+    this.#words[queueWord(index, QUEUE_POSITION)] = position;
+    this.#queues[index] = null;
+  }
+
   /** After this nothing is written to guest RAM: what was in flight is dropped when it completes. */
   async #stop(): Promise<void> {
     this.#active = false;
@@ -273,6 +294,7 @@ export class Service {
       device: address(QUEUE_DEVICE),
       eventIdx: this.#negotiated(VIRTIO_F_EVENT_IDX),
       indirect: this.#negotiated(VIRTIO_F_INDIRECT_DESC),
+      start: word(QUEUE_POSITION),
     });
     return new LiveQueue(ring, this.#device.queues[this.#queueNames[index]!]!, {
       interrupt: () => this.#interruptVring(index),
@@ -289,12 +311,12 @@ export class Service {
     });
   }
 
-  /** Devices see one interface, whatever the driver negotiated. */
   #openRing(index: number, setup: QueueSetup): Virtqueue {
-    let ring: Virtqueue = this.#negotiated(VIRTIO_F_RING_PACKED)
-      ? new PackedQueue(this.#ram, setup)
-      : new SplitQueue(this.#ram, setup);
-    if (this.#negotiated(VIRTIO_F_IN_ORDER)) ring = new InOrderQueue(ring);
+    if (this.#memory === null) {
+      throw new TypeError("a queue is live without RAM");
+    }
+    const negotiated = (bit: number) => this.#negotiated(bit);
+    const ring = openRing(this.#memory, index, setup, negotiated);
     if (!this.#init.trace.includes("ring")) return ring;
     return traceQueue(
       ring,
@@ -309,6 +331,7 @@ export class Service {
   }
 
   #interruptConfig(): void {
+    if (this.#init.linePerQueue) return this.#post({ type: "config-changed" });
     Atomics.or(this.#words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_CONFIG);
     requestInterrupt(this.#irq, this.#init.index);
   }
@@ -319,7 +342,8 @@ export class Service {
       this.#post({ type: "trace", event });
     }
     Atomics.or(this.#words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_VRING);
-    requestInterrupt(this.#irq, this.#init.index);
+    const { linePerQueue, index } = this.#init;
+    requestInterrupt(this.#irq, linePerQueue ? queue : index);
   }
 
   /** Stops serving; the driver's reset starts it again. */

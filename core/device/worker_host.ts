@@ -7,6 +7,7 @@ import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
 import { RateLimit } from "./rate_limit.ts";
 import { nextTask } from "../sys/next_task.ts";
+import { lowerPriority, startMarked } from "../sys/thread_mark.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
 import {
   ACK_RESULT,
@@ -29,7 +30,7 @@ import type {
 } from "../virtio/device_host.ts";
 import { offeredFeatures, readDeclaration } from "./declaration.ts";
 import { startDeviceWorker } from "./spawn.ts";
-import { isFromWorker, type ToWorker } from "./messages.ts";
+import { type DeviceMemory, isFromWorker, type ToWorker } from "./messages.ts";
 
 /** How long a device may take to obey a command; it is cut off for good after that, so a busy host gets some time. */
 const BUDGET_MS = 10_000;
@@ -65,10 +66,16 @@ export interface WorkerHostOptions {
   /** What the queue worker traces: rings, interrupts. */
   readonly trace: readonly TraceKind[];
   readonly onTrace: (event: TraceEvent) => void;
-  readonly ram: SharedRam;
+  /** Null where it comes by `share`, as it does for the driver of another VMM. */
+  readonly ram: SharedRam | null;
   readonly irqPage: SharedArrayBuffer;
+  /** Where each queue has an interrupt line: called when configuration space has changed. */
+  readonly onConfigChange?: () => void;
   /** Punches a hole into the disk that the core holds open for this device. */
-  readonly punchHole: (offset: number, length: number) => boolean;
+  readonly punchHole: (
+    offset: number,
+    length: number,
+  ) => boolean | Promise<boolean>;
   /** The driver broke the specification; the worker has set DEVICE_NEEDS_RESET. */
   readonly onDriverError: (section: string, message: string) => void;
   /** The device failed. */
@@ -100,6 +107,8 @@ export class WorkerHost implements DeviceHost {
   readonly #budgetMs: number;
   readonly #words: Words;
   #worker: Worker | null = null;
+  /** Of the worker's threads, which are there as long as they run, whatever becomes of it. */
+  #mark = 0;
   /** For the device, from before its worker was there. */
   readonly #early: [unknown, Transferable[]][] = [];
   /** The worker's thread has ended, by an error or on command. */
@@ -113,6 +122,8 @@ export class WorkerHost implements DeviceHost {
   #started = Promise.withResolvers<void>();
   #starting = false;
   #closed = Promise.withResolvers<void>();
+  /** Whether the worker has the memory that it was given last. */
+  #shared = Promise.withResolvers<boolean>();
   #turn: Promise<unknown> = Promise.resolve();
   readonly #messages = new RateLimit(MAX_MESSAGES);
   readonly #lines = new RateLimit(MAX_LINES);
@@ -156,9 +167,13 @@ export class WorkerHost implements DeviceHost {
 
   #spawn(): void {
     const { name, index, module, options, irqPage, ram, trace } = this.#options;
+    this.#shared.resolve(false);
     this.#worker?.terminate();
-    const worker = startDeviceWorker(this.#options);
+    const { started: worker, mark } = startMarked(() =>
+      startDeviceWorker(this.#options)
+    );
     this.#worker = worker;
+    this.#mark = mark;
     worker.onmessage = ({ data }: MessageEvent<unknown>) => {
       if (worker === this.#worker) this.#receive(data);
     };
@@ -175,6 +190,7 @@ export class WorkerHost implements DeviceHost {
       page: this.page,
       commandsDone: Atomics.load(this.#words, COMMAND_SEQ),
       irqPage,
+      linePerQueue: this.#options.onConfigChange !== undefined,
       ram,
       trace,
     };
@@ -192,6 +208,11 @@ export class WorkerHost implements DeviceHost {
     switch (message.type) {
       case "declared":
         return this.#accept(message.declaration);
+      case "memory":
+        return this.#shared.resolve(true);
+      case "config-changed":
+        if (!this.#lines.take()) return;
+        return this.#options.onConfigChange?.();
       case "driver-error":
         return this.#options.onDriverError(
           message.section.slice(0, MAX_TEXT),
@@ -207,15 +228,17 @@ export class WorkerHost implements DeviceHost {
       case "log":
         if (!this.#lines.take()) return;
         return this.#options.onLog(message.message.slice(0, MAX_TEXT));
-      case "punch-hole": {
-        const { id, offset, length } = message;
-        const ok = this.#options.punchHole(offset, length);
-        return this.#post({ type: "punched", id, ok });
-      }
+      case "punch-hole":
+        return void this.#punch(message.id, message.offset, message.length);
       case "closed":
         if (message.error === null && this.#leaving) return this.#ended(null);
         return this.#ended(message.error ?? "ended by itself");
     }
+  }
+
+  async #punch(id: number, offset: number, length: number): Promise<void> {
+    const ok = await this.#options.punchHole(offset, length);
+    this.#post({ type: "punched", id, ok });
   }
 
   #deliver(data: unknown): void {
@@ -255,13 +278,14 @@ export class WorkerHost implements DeviceHost {
   #ended(problem: string | null): void {
     this.#dead = true;
     this.#closed.resolve();
+    this.#shared.resolve(false);
     if (problem === null) return;
     if (this.#starting) return this.#cutOff(problem);
     this.#options.needsReset();
     this.#report(problem);
   }
 
-  /** A thread that does not answer cannot be killed: it gets no more kicks, and its device is gone. */
+  /** A thread that does not answer cannot be killed: it gets no more kicks and little of the processor, and its device is gone. */
   #cutOff(problem: string): void {
     if (this.failed) return;
     this.failed = true;
@@ -269,10 +293,12 @@ export class WorkerHost implements DeviceHost {
     Atomics.store(this.#words, QUEUE_COUNT, CUT_OFF);
     ringDevice(this.#words);
     this.#worker?.terminate();
+    lowerPriority(this.#mark);
     this.#options.needsReset();
     this.#report(problem);
     this.#settle();
     this.#closed.resolve();
+    this.#shared.resolve(false);
   }
 
   #budget(): string {
@@ -284,6 +310,28 @@ export class WorkerHost implements DeviceHost {
     const turn = this.#turn.then(() => this.#send(command, args));
     this.#turn = turn;
     return turn;
+  }
+
+  /** Gives the worker other memory, while no queue is live. False when it could not take it, or was cut off. */
+  share(memory: DeviceMemory): Promise<boolean> {
+    const turn = this.#turn.then(() => this.#share(memory));
+    this.#turn = turn;
+    return turn;
+  }
+
+  async #share(memory: DeviceMemory): Promise<boolean> {
+    if (!this.usable) return false;
+    this.#shared = Promise.withResolvers<boolean>();
+    this.#post({ type: "memory", ...memory });
+    const late = setTimeout(
+      () => this.#cutOff(`did not take its memory in ${this.#budget()}`),
+      this.#budgetMs,
+    );
+    try {
+      return await this.#shared.promise;
+    } finally {
+      clearTimeout(late);
+    }
   }
 
   async #send(command: number, args: readonly number[]): Promise<boolean> {

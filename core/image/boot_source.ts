@@ -9,7 +9,14 @@ import {
 import { isElf } from "../arch/x86_64/elf.ts";
 import { ManifestError } from "../errors.ts";
 import type { BootConfig } from "../manifest/config.ts";
-import { cacheFolder, contentKey, exists, writeWhole } from "./cache.ts";
+import {
+  cacheFolder,
+  contentKey,
+  exists,
+  prune,
+  touch,
+  writeWhole,
+} from "./cache.ts";
 
 /** Larger than any kernel; what is above it is named by mistake. */
 const MAX_KERNEL = 512 * 2 ** 20;
@@ -130,7 +137,7 @@ async function openKernel(
   { onProgress }: BootSourceOptions,
 ): Promise<KernelImage> {
   const cached = protocol === "linux64" ? null : await unpackedPath(path);
-  const known = cached === null ? null : readIfThere(cached);
+  const known = cached === null ? null : readCached(cached);
   if (known !== null) return parseKernel(known, "boot.kernel");
   const image = parseKernel(readKernelFile(path, "boot.kernel"), "boot.kernel");
   if (image.kind === "elf") {
@@ -189,16 +196,20 @@ async function unpackedPath(path: string): Promise<string | null> {
 
 async function keep(path: string, file: Uint8Array): Promise<void> {
   try {
-    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    const folder = path.slice(0, path.lastIndexOf("/"));
+    await Deno.mkdir(folder, { recursive: true });
     await writeWhole(path, file);
+    await prune(folder);
   } catch {
     // A full or read-only cache only costs time at the next start.
   }
 }
 
-function readIfThere(path: string): Uint8Array | null {
+function readCached(path: string): Uint8Array | null {
   try {
-    return Deno.readFileSync(path);
+    const file = Deno.readFileSync(path);
+    touch(path);
+    return file;
   } catch {
     return null;
   }

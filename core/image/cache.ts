@@ -57,6 +57,32 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** How long a file that can be made again stays in the cache without being used. */
+const UNUSED_MS = 30 * 24 * 60 * 60 * 1000;
+
+/** Says that a file of the cache is used, for {@linkcode prune}. A cache that cannot be written to keeps its times. */
+export function touch(path: string): void {
+  try {
+    Deno.utimeSync(path, new Date(), new Date());
+  } catch {
+    // What is pruned too early is made again.
+  }
+}
+
+/** Removes what nobody has used for 30 days from a folder of files that can be made again. */
+export async function prune(folder: string): Promise<void> {
+  const oldest = Date.now() - UNUSED_MS;
+  for (const { name } of Deno.readDirSync(folder)) {
+    const path = `${folder}/${name}`;
+    try {
+      const { mtime } = await Deno.stat(path);
+      if (mtime !== null && mtime.getTime() < oldest) await Deno.remove(path);
+    } catch {
+      // It is gone already, or not ours to remove: it costs space only.
+    }
+  }
+}
+
 /** The first 16 hex digits of the SHA-256 of `parts`: a name for what was made from them. */
 export async function contentKey(
   parts: Iterable<string | Uint8Array>,

@@ -8,10 +8,26 @@ export type CpioEntry =
     | { readonly type: "directory" }
     | { readonly type: "file"; readonly data: Uint8Array }
     | { readonly type: "symlink"; readonly target: string }
+    /** A character device's node. */
+    | {
+      readonly type: "device";
+      readonly major: number;
+      readonly minor: number;
+    }
   );
 
-const TYPE_BITS = { directory: 0o040000, file: 0o100000, symlink: 0o120000 };
-const DEFAULT_MODE = { directory: 0o755, file: 0o644, symlink: 0o777 };
+const TYPE_BITS = {
+  directory: 0o040000,
+  file: 0o100000,
+  symlink: 0o120000,
+  device: 0o020000,
+};
+const DEFAULT_MODE = {
+  directory: 0o755,
+  file: 0o644,
+  symlink: 0o777,
+  device: 0o600,
+};
 const HEADER_SIZE = 110;
 /** The kernel unpacks concatenated archives if each starts at a multiple of 4; 512 is cpio's own habit. */
 const BLOCK = 512;
@@ -55,8 +71,12 @@ function member(entry: CpioEntry, inode: number): Member {
   const name = encoder.encode(entry.path + "\0");
   const mode = TYPE_BITS[entry.type] | (entry.mode ?? DEFAULT_MODE[entry.type]);
   const links = entry.type === "directory" ? 2 : 1;
+  const [major, minor] = entry.type === "device"
+    ? [entry.major, entry.minor]
+    : [0, 0];
+  const { length } = data;
   const header = encodeHeader(
-    [inode, mode, 0, 0, links, 0, data.length, 0, 0, 0, 0, name.length, 0],
+    [inode, mode, 0, 0, links, 0, length, 0, 0, major, minor, name.length, 0],
   );
   return { header, name, data };
 }

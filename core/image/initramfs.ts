@@ -3,7 +3,14 @@
 
 import init from "./init.sh" with { type: "text" };
 import tour from "./tour.sh" with { type: "text" };
-import { cacheFolder, contentKey, exists, writeWhole } from "./cache.ts";
+import {
+  cacheFolder,
+  contentKey,
+  exists,
+  prune,
+  touch,
+  writeWhole,
+} from "./cache.ts";
 import { type CpioEntry, writeCpio } from "./cpio.ts";
 import {
   type DebianKernel,
@@ -23,6 +30,29 @@ export const GUEST_MODULES: readonly string[] = [
   "virtiofs",
   "button",
   "pvpanic_mmio",
+];
+
+const FOLDERS = [
+  "bin",
+  "dev",
+  "etc",
+  "lib",
+  "lib/modules",
+  "mnt",
+  "paddock",
+  "proc",
+  "root",
+  "run",
+  "sys",
+  "tmp",
+];
+/** What is there whatever the guest is. */
+const SKELETON: readonly CpioEntry[] = [
+  ...FOLDERS.map((path) => ({ type: "directory", path }) as const),
+  { type: "symlink", path: "sbin", target: "bin" },
+  // The kernel opens it for init's first three files. It is /dev/null: behind the real one (5:1) there is nothing yet,
+  // since hvc0 comes with a module that init loads, and the kernel would complain.
+  { type: "device", path: "dev/console", major: 1, minor: 3 },
 ];
 
 export interface InitramfsOptions {
@@ -66,16 +96,22 @@ export async function buildInitramfs(
 ): Promise<string> {
   const { kernel, modules, busybox, init, files = {} } = options;
   const key = await contentKey([
+    JSON.stringify(SKELETON),
     kernel.modules,
     busybox,
     modules.join(),
     init,
     JSON.stringify(files),
   ]);
-  const path = `${cacheFolder()}/initramfs/${kernel.release}-${key}.cpio`;
-  if (await exists(path)) return path;
-  await Deno.mkdir(`${cacheFolder()}/initramfs`, { recursive: true });
+  const folder = `${cacheFolder()}/initramfs`;
+  const path = `${folder}/${kernel.release}-${key}.cpio`;
+  if (await exists(path)) {
+    touch(path);
+    return path;
+  }
+  await Deno.mkdir(folder, { recursive: true });
   await writeWhole(path, writeCpio(await initramfsEntries(options)));
+  await prune(folder);
   return path;
 }
 
@@ -96,24 +132,9 @@ async function initramfsEntries(
 ): Promise<CpioEntry[]> {
   const encoder = new TextEncoder();
   const modules = await resolveModules(options.kernel.modules, options.modules);
-  const folders = [
-    "bin",
-    "dev",
-    "etc",
-    "lib",
-    "lib/modules",
-    "mnt",
-    "paddock",
-    "proc",
-    "root",
-    "run",
-    "sys",
-    "tmp",
-  ];
   const applets = await listApplets(options.busybox);
   return [
-    ...folders.map((path) => ({ type: "directory", path }) as const),
-    { type: "symlink", path: "sbin", target: "bin" },
+    ...SKELETON,
     {
       type: "file",
       path: "bin/busybox",

@@ -6,6 +6,10 @@ import { Fd } from "../sys/fd.ts";
 import {
   check,
   cString,
+  F_ADD_SEALS,
+  F_SEAL_GROW,
+  F_SEAL_SEAL,
+  F_SEAL_SHRINK,
   libc,
   MADV_DONTDUMP,
   MADV_HUGEPAGE,
@@ -14,6 +18,7 @@ import {
   MAP_NORESERVE,
   MAP_PRIVATE,
   MAP_SHARED,
+  MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   PROT_READ_WRITE,
 } from "../sys/libc.ts";
@@ -29,6 +34,8 @@ export interface SharedRam {
   /** Where RAM starts inside the buffer, in bytes. */
   readonly byteOffset: number;
   readonly size: number;
+  /** Where its stretches are for the guest. A gap between them in the buffer is never touched. */
+  readonly regions: readonly RamRegion[];
 }
 
 /** Owns guest RAM. Keep it in a live object: V8 frees a buffer that only KVM still uses. */
@@ -45,8 +52,11 @@ export class GuestMemory implements Disposable {
   readonly #start: Deno.PointerObject;
   #closed = false;
 
-  /** Allocates `size` bytes (a multiple of 4096); nothing is resident until it is touched. */
-  constructor(size: number) {
+  /**
+   * Allocates `size` bytes (a multiple of 4096); nothing is resident until it is touched. `asMemfd` for RAM that another
+   * process is to map, whatever that costs.
+   */
+  constructor(size: number, asMemfd: boolean = memfdHasHugePages()) {
     this.size = size;
     this.regions = splitRam(size);
     const buffer = allocate(size + HUGE_PAGE);
@@ -56,13 +66,13 @@ export class GuestMemory implements Disposable {
     const byteOffset = Number(
       (BigInt(HUGE_PAGE) - base % BigInt(HUGE_PAGE)) % BigInt(HUGE_PAGE),
     );
-    this.shared = { buffer, byteOffset, size };
+    this.shared = { buffer, byteOffset, size, regions: this.regions };
     this.bytes = new Uint8Array(buffer, byteOffset, size);
     const start = Deno.UnsafePointer.of(this.bytes);
     if (start === null) throw new HostError("Guest RAM has no address");
     this.#start = start;
     this.hostAddress = Number(base) + byteOffset;
-    this.memfd = memfdHasHugePages() ? createMemfd(size) : null;
+    this.memfd = asMemfd ? createMemfd(size) : null;
     // SAFETY: [start, start+size) lies inside `buffer`, which this object keeps alive.
     const flags = MAP_FIXED | MAP_NORESERVE;
     if (this.memfd === null) this.#map(flags | MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -154,12 +164,18 @@ function createMemfd(size: number): Fd {
   const memfd = new Fd(
     check(
       "memfd_create",
-      libc.memfd_create(cString("paddock-ram"), MFD_CLOEXEC),
+      libc.memfd_create(
+        cString("paddock-ram"),
+        MFD_CLOEXEC | MFD_ALLOW_SEALING,
+      ),
     ),
   );
   try {
     const hint = "lower the manifest's memory";
     check("ftruncate", libc.ftruncate(memfd.fd, BigInt(size)), hint);
+    // A process that it is given to must not take pages away: touching them would end this one.
+    const seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+    check("fcntl", libc.fcntl(memfd.fd, F_ADD_SEALS, seals));
     return memfd;
   } catch (error) {
     memfd.close();

@@ -3,7 +3,7 @@
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
 import { Child, pipe, tieToPipe } from "./child.ts";
-import { closeVariable } from "./close_process.ts";
+import { closeVariable } from "./closing.ts";
 import {
   configFile,
   denoEnvironment,

@@ -96,10 +96,13 @@ function bootFiles(boot: BootConfig): string[] {
 /** Each value once, and no path beneath another: it is allowed with that. */
 function distinct(set: PermissionSet): PermissionSet {
   const once = (name: keyof PermissionSet) => [...new Set(set[name])];
+  const folder = (path: string) => path.replace(/\/?$/, "/");
+  // A folder may be there with a slash and without one.
   const outermost = (paths: readonly string[]) =>
-    paths.filter((path) =>
-      !paths.some((other) =>
-        other !== path && `${path}/`.startsWith(other.replace(/\/?$/, "/"))
+    paths.filter((path, index) =>
+      !paths.some((other, before) =>
+        folder(path).startsWith(folder(other)) &&
+        (before < index || folder(path) !== folder(other))
       )
     );
   return {

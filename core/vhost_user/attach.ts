@@ -75,15 +75,19 @@ export class BackEnds implements Disposable {
 
 async function attach(
   { index, virtio }: DeviceConfig,
-  { socket, id, queues, config, withoutConfig, starting }: BackEndConfig,
+  { socket, queues, starting, ...device }: BackEndConfig,
 ): Promise<Attached> {
+  if (virtio.notificationData) {
+    throw new ManifestError(
+      `devices[${index}].virtio.notificationData`,
+      "cannot be had: kicks reach this device by eventfds, which carry no data; remove it",
+    );
+  }
   const link = new BackEndLink({
     connect: () => Connection.connect(socket),
     device: {
-      id,
+      ...device,
       queues: queues.map((size, i) => ({ name: `${i}`, size })),
-      config,
-      withoutConfig,
     },
     virtio,
   });

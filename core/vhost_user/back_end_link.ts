@@ -5,7 +5,6 @@ import { offeredFeatures } from "../device/declaration.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
 import {
   VIRTIO_F_IN_ORDER,
-  VIRTIO_F_NOTIFICATION_DATA,
   VIRTIO_F_RING_PACKED,
   VIRTIO_F_RING_RESET,
   VIRTIO_F_VERSION_1,
@@ -76,7 +75,7 @@ export class BackEndLink {
 
   /** What the manifest asks for and the back end does not have. */
   #lackOf(session: Session): string | null {
-    const { transport, ring, inOrder, notificationData } = this.#virtio;
+    const { transport, ring, inOrder } = this.#virtio;
     const lacks = (bit: number) => !hasBit(session.features, bit);
     if (transport === "modern" && lacks(VIRTIO_F_VERSION_1)) {
       return 'offers no VIRTIO_F_VERSION_1; add "virtio": { "transport": "legacy" }';
@@ -86,9 +85,6 @@ export class BackEndLink {
     }
     if (inOrder && lacks(VIRTIO_F_IN_ORDER)) {
       return 'offers no VIRTIO_F_IN_ORDER; remove "inOrder"';
-    }
-    if (notificationData && lacks(VIRTIO_F_NOTIFICATION_DATA)) {
-      return 'offers no VIRTIO_F_NOTIFICATION_DATA; remove "notificationData"';
     }
     const { queues, config, withoutConfig } = this.device;
     if (session.queues !== null && session.queues < queues.length) {

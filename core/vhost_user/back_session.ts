@@ -44,10 +44,10 @@ import {
 const bit = (number: number): bigint => 1n << BigInt(number);
 const PROTOCOL_BIT = bit(VHOST_USER_F_PROTOCOL_FEATURES);
 const REPLY_ACK = bit(VHOST_USER_PROTOCOL_F_REPLY_ACK);
-const PROTOCOL_FEATURES = REPLY_ACK |
+const CONFIG = bit(VHOST_USER_PROTOCOL_F_CONFIG);
+const PROTOCOL_FEATURES = REPLY_ACK | CONFIG |
   bit(VHOST_USER_PROTOCOL_F_MQ) |
   bit(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
-  bit(VHOST_USER_PROTOCOL_F_CONFIG) |
   bit(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) |
   bit(VHOST_USER_PROTOCOL_F_RESET_DEVICE);
 
@@ -178,10 +178,14 @@ export class BackSession {
       case Request.VHOST_USER_SET_FEATURES:
         return this.#setFeatures(decodeU64(payload));
       case Request.VHOST_USER_GET_PROTOCOL_FEATURES:
-        return { payload: encodeU64(PROTOCOL_FEATURES) };
+        return { payload: encodeU64(this.#offeredProtocol) };
       case Request.VHOST_USER_SET_PROTOCOL_FEATURES:
         this.#protocolFeatures = decodeU64(payload);
-        checkOffered(this.#protocolFeatures, PROTOCOL_FEATURES, "protocol ");
+        checkOffered(
+          this.#protocolFeatures,
+          this.#offeredProtocol,
+          "protocol ",
+        );
         return true;
       // Who is at the other end of the connection owns the device as it is.
       case Request.VHOST_USER_SET_OWNER:
@@ -217,6 +221,12 @@ export class BackSession {
   get #offered(): bigint {
     const [low, high] = this.#host.offered;
     return BigInt(high >>> 0) << 32n | BigInt(low >>> 0);
+  }
+
+  /** QEMU warns of configuration space where it expects none. */
+  get #offeredProtocol(): bigint {
+    const { config } = this.#host.declaration!;
+    return config.length > 0 ? PROTOCOL_FEATURES : PROTOCOL_FEATURES & ~CONFIG;
   }
 
   #setFeatures(features: bigint): boolean {

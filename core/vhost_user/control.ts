@@ -56,6 +56,8 @@ export class ControlChannel<In, Out> {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #isIn: (data: unknown) => data is In;
   #waiting = 0;
+  readonly #lines: Uint8Array[] = [];
+  #flushed: Promise<void> | null = null;
   #closed = false;
   #closing = false;
   /** The other end has hung up. */
@@ -77,10 +79,23 @@ export class ControlChannel<In, Out> {
     const line = encodeLine(message);
     if (this.#closed || this.#waiting > MOST_WAITING) return;
     this.#waiting += line.length;
-    this.#writer.write(line).then(
-      () => this.#waiting -= line.length,
-      () => this.#closed = true,
-    );
+    this.#lines.push(line);
+    this.#flushed ??= this.#flush();
+  }
+
+  /** What comes while something is being written goes out with one write after it. */
+  async #flush(): Promise<void> {
+    try {
+      while (this.#lines.length > 0) {
+        const lines = this.#lines.splice(0);
+        const bytes = concat(lines);
+        await this.#writer.write(bytes);
+        this.#waiting -= bytes.length;
+      }
+    } catch {
+      this.#closed = true;
+    }
+    this.#flushed = null;
   }
 
   /** What the other end sends until it hangs up; somebody has to read it. Throws an Error for what is no message. */
@@ -100,9 +115,21 @@ export class ControlChannel<In, Out> {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = this.#closed = true;
+    await this.#flushed;
     await this.#writer.close().catch(() => {});
     if (!this.#ended) this.#socket.shutdown();
   }
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 /** The VM's end; throws a SysError where nobody listens yet. */

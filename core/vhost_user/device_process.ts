@@ -3,7 +3,7 @@
 import { HostDisk } from "../device/host_disk.ts";
 import type { DiskConfig, PermissionSet } from "../manifest/built_in.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
-import { closeProcess } from "../sandbox/close_process.ts";
+import { closeProcess } from "../sandbox/closing.ts";
 import { decodeLine, readLines } from "../sys/json_lines.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import type { TraceKind } from "../virtio/trace.ts";
@@ -18,7 +18,6 @@ export interface DeviceProcessInit {
   readonly name: string;
   /** URL of the device's module. */
   readonly module: string;
-  readonly builtIn: boolean;
   readonly options: Readonly<Record<string, unknown>>;
   readonly grants: PermissionSet;
   readonly disk?: DiskConfig | undefined;
@@ -77,6 +76,8 @@ function open(init: DeviceProcessInit, disk: HostDisk | undefined) {
   const backEndOf = (say: (message: FromDevice) => void) =>
     new BackEnd({
       ...init,
+      // Its imports need no launcher: this process has no more rights than the device, but for what Paddock is.
+      builtIn: true,
       trace,
       onTrace: (event) => say({ type: "trace", event }),
       punchHole: (offset, length) => disk?.punchHole(offset, length) ?? false,

@@ -23,8 +23,8 @@ import type { DeviceProcessInit } from "./device_process.ts";
 
 /** Private memory of a device beyond what its process starts with; guest RAM is shared, and not counted. */
 const MEMORY = 512 * 2 ** 20;
-/** The device's own worker, what starts it, and those for its kicks and interrupts. */
-const WORKERS = 4;
+/** The device's own worker, and those for its kicks and interrupts. */
+const WORKERS = 3;
 /** A device that dies at once dies again; it is given up after this many times without a minute of life. */
 const MAX_DEATHS = 5;
 const LIFE_MS = 60_000;
@@ -146,6 +146,7 @@ class DeviceProcess {
       queues,
       config: configSize,
       withoutConfig: null,
+      ordered: false,
     };
   }
 
@@ -158,7 +159,7 @@ class DeviceProcess {
   }
 
   async #spawn(): Promise<Child> {
-    const { name, module, builtIn, options, disk, virtio } = this.device;
+    const { name, module, options, disk, virtio } = this.device;
     const { folder, sandbox, trace } = this.#options;
     const grants = this.device.permissions;
     const permissions = {
@@ -168,7 +169,8 @@ class DeviceProcess {
       import: [...grants.import, ...importHosts(module)],
     };
     const child = await spawnConfined({
-      sandbox,
+      // What the device's modules import is held by the permissions of its process, whatever the VM's are.
+      sandbox: sandbox === "off" ? "deno" : sandbox,
       entry: new URL("./device_process.ts", import.meta.url),
       permissions: denoFlags(permissions),
       landlock: { ...vmRules(permissions), devices: [] },
@@ -185,7 +187,6 @@ class DeviceProcess {
     const init: DeviceProcessInit = {
       name,
       module,
-      builtIn,
       options,
       grants,
       disk,

@@ -61,18 +61,24 @@ export function placeOf(
 
 export class FrontRing {
   readonly place: RingPlace;
-  readonly #events: QueueEvents;
+  readonly #open: () => QueueEvents;
+  #events: QueueEvents | null = null;
 
-  /** Owns the eventfds. */
-  constructor(place: RingPlace, events: QueueEvents) {
+  /** `open` makes the ring's eventfds. */
+  constructor(place: RingPlace, open: () => QueueEvents) {
     this.place = place;
-    this.#events = events;
+    this.#open = open;
   }
 
   /** Has the back end serve the ring from `base` on: a ring that begins, or one that was stopped there. */
   async start(session: Session, base?: number): Promise<void> {
     const { index, setup, packed } = this.place;
-    const { kick, call, error } = this.#events;
+    // New ones each time: a back end that was left has the old ones.
+    this.close();
+    const { kick, call, error } = this.#events = this.#open();
+    // For whatever was made available before: a driver that kicks now reaches `kick`. Never again from here, since who
+    // shares an eventfd may make writes to it block.
+    signalEventFd(kick.fd);
     const state = (num: number) => encodeVringState({ index, num });
     // The addresses that a back end is told are the guest's: ours are none of its business.
     const address = encodeVringAddress({
@@ -98,8 +104,6 @@ export class FrontRing {
         : []),
     ]);
     await session.sync();
-    // For whatever was made available before.
-    this.kick();
   }
 
   /** Resolves when the back end has let go of the ring, with the base to go on from. */
@@ -113,12 +117,9 @@ export class FrontRing {
     throw new VhostUserError(`stopped queue ${state.index}, not ${index}`);
   }
 
-  kick(): void {
-    signalEventFd(this.#events.kick.fd);
-  }
-
   close(): void {
-    this.#events.close();
+    this.#events?.close();
+    this.#events = null;
   }
 }
 

@@ -3,7 +3,6 @@
 import type { OpenQueueEvents } from "../device/kick_path.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
 import type { Fd } from "../sys/fd.ts";
-import { nextTask } from "../sys/next_task.ts";
 import { VhostUserError } from "../errors.ts";
 import {
   VIRTIO_F_EVENT_IDX,
@@ -12,13 +11,9 @@ import {
   VIRTIO_F_RING_RESET,
 } from "../virtio/constants.ts";
 import {
-  DOORBELL,
   DRIVER_FEATURES,
-  KICKED,
   QUEUE_READY,
   queueWord,
-  ringDevice,
-  WAITING,
   type Words,
 } from "../virtio/device_page.ts";
 import type { Declaration } from "../virtio/device_host.ts";
@@ -59,8 +54,6 @@ export class FrontRings {
   readonly #bases = new Map<number, number>();
   #inflight: InflightRecord | null = null;
   #live = false;
-  /** Counts activations: the forwarding of kicks ends with its own. */
-  #epoch = 0;
   #paused = false;
 
   constructor(options: FrontRingsOptions) {
@@ -110,7 +103,6 @@ export class FrontRings {
     }
     for (const place of places) await this.#open(place).start(session);
     this.#live = true;
-    this.#forwardKicks();
   }
 
   #placeOf(index: number) {
@@ -122,7 +114,7 @@ export class FrontRings {
   #open(place: RingPlace): FrontRing {
     const { open, onError } = this.#options;
     const { index } = place;
-    const ring = new FrontRing(place, open(index, () => onError(index)));
+    const ring = new FrontRing(place, () => open(index, () => onError(index)));
     this.#rings.set(index, ring);
     return ring;
   }
@@ -214,8 +206,6 @@ export class FrontRings {
   /** The reset. After it the back end has let go of all rings, unless it is gone. */
   async end(session: Session | null): Promise<void> {
     this.#live = false;
-    ringDevice(this.#options.words);
-    Atomics.store(this.#options.words, WAITING, 0);
     try {
       if (session === null) return;
       for (const index of [...this.#rings.keys()]) {
@@ -230,22 +220,6 @@ export class FrontRings {
       this.#bases.clear();
       this.#inflight?.close();
       this.#inflight = null;
-    }
-  }
-
-  /** Kicks that came by an exit: before the ioeventfd was there, or with a value that it does not match. */
-  async #forwardKicks(): Promise<void> {
-    const { words } = this.#options;
-    const epoch = ++this.#epoch;
-    Atomics.store(words, WAITING, 1);
-    while (this.#live && epoch === this.#epoch) {
-      const seen = Atomics.load(words, DOORBELL);
-      const kicked = Atomics.exchange(words, KICKED, 0);
-      for (const [index, ring] of this.#rings) {
-        if ((kicked >>> index) & 1) ring.kick();
-      }
-      const bell = Atomics.waitAsync(words, DOORBELL, seen);
-      await (bell.async ? bell.value : nextTask());
     }
   }
 }

@@ -79,7 +79,8 @@ class Cursor {
 
   /** Passes over `length` bytes, or as many as are left. */
   skip(length: number): void {
-    let left = Math.min(length, this.remaining);
+    // A negative length must not lead out of the chain, behind its end.
+    let left = Math.max(0, Math.min(length, this.remaining));
     this.remaining -= left;
     while (left > 0) {
       const piece = Math.min(left, this.lengths[this.segment]! - this.within);
@@ -115,14 +116,17 @@ export class ChainReader extends Cursor {
     });
   }
 
+  /** The next byte. As the others do, it throws a DriverError when the chain is shorter. */
   u8(): number {
     this.#need(1);
     return this.#byte();
   }
+  /** The next two bytes, little-endian. */
   u16(): number {
     this.#need(2);
     return this.#byte() | (this.#byte() << 8);
   }
+  /** The next four bytes. */
   u32(): number {
     this.#need(4);
     const low = this.#byte() | (this.#byte() << 8) | (this.#byte() << 16);
@@ -161,6 +165,7 @@ export class ChainWriter extends Cursor {
     });
   }
 
+  /** Writes one byte, if there is room. */
   u8(value: number): void {
     if (this.remaining > 0) this.ram.bytes[this.takeByte()] = value;
   }
@@ -176,10 +181,13 @@ export class ChainWriter extends Cursor {
 
 const FIRST_SEGMENTS = 8;
 
-/** One request: first what the device may read, then what it may write (virtio-v1.3 §2.7.4.2). Made once a head, then reused. */
+/** One request: first what the device may read, then what it may write (virtio-v1.3 §2.7.4.2). Reused once it is given back. */
 export class DescriptorChain {
+  /** Its number in the ring: below the queue's size, and no other chain's while the device has this one. */
   readonly head: number;
+  /** What the driver wrote for the device. */
   readonly readable: ChainReader;
+  /** Room for the device's answer. */
   readonly writable: ChainWriter;
   /** Bytes of the writable part. */
   get capacity(): number {

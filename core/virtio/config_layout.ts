@@ -13,7 +13,8 @@ export type ConfigField =
  * Fields by name, in the order in which they lie; what the specification leaves unused is a field too.
  *
  * ```ts
- * import type { ConfigLayout } from "./config_layout.ts";
+ * import type { ConfigLayout } from "@paddock/paddock/plugin";
+ *
  * // struct virtio_net_config (virtio-v1.3 §5.1.4)
  * export const layout = { mac: 6, status: "u16" } satisfies ConfigLayout;
  * ```
@@ -41,22 +42,20 @@ export interface PlacedField {
   readonly writable: boolean;
 }
 
-const SIZES: Readonly<Record<string, number>> = {
-  u8: 1,
-  u16: 2,
-  u32: 4,
-  u64: 8,
-};
+const SIZES: ReadonlyMap<unknown, number> = new Map([
+  ["u8", 1],
+  ["u16", 2],
+  ["u32", 4],
+  ["u64", 8],
+]);
 
 /** Bytes of a field, or undefined where it is none. */
 export function fieldSize(field: unknown): number | undefined {
   const type = typeof field === "object" && field !== null && "type" in field
     ? field.type
     : field;
-  if (typeof type === "number") {
-    return Number.isInteger(type) && type > 0 ? type : undefined;
-  }
-  return typeof type === "string" ? SIZES[type] : undefined;
+  if (typeof type !== "number") return SIZES.get(type);
+  return Number.isInteger(type) && type > 0 ? type : undefined;
 }
 
 /** Where each field of a checked layout lies. */

@@ -73,3 +73,8 @@ export const VIRTIO_F_RING_RESET = 40;
 export const VIRTIO_MMIO_GUEST_PAGE_SIZE = 0x028;
 export const VIRTIO_MMIO_QUEUE_ALIGN = 0x03c;
 export const VIRTIO_MMIO_QUEUE_PFN = 0x040;
+
+// Device ids (§5).
+export const VIRTIO_ID_BLOCK = 2;
+export const VIRTIO_ID_CONSOLE = 3;
+export const VIRTIO_ID_ENTROPY = 4;

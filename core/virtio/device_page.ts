@@ -17,7 +17,7 @@ export const QUEUE_COUNT = 13; // 0 until the declaration is accepted, CUT_OFF o
 export const DRIVER_FEATURES = 14; // two words
 export const NOTIFY_MASK = 16; // bits of QueueNotify that are the queue's number
 const QUEUES = 20;
-const WORDS_PER_QUEUE = 8;
+const WORDS_PER_QUEUE = 9;
 
 /** Words of one queue, relative to {@linkcode queueWord}. */
 export const QUEUE_SIZE = 0;
@@ -25,6 +25,7 @@ export const QUEUE_READY = 1;
 export const QUEUE_DESC = 2; // low, high
 export const QUEUE_DRIVER = 4;
 export const QUEUE_DEVICE = 6;
+export const QUEUE_POSITION = 8; // a RingPosition: where the ring goes on, 0 for one that begins
 
 /** One bit a queue in KICKED. */
 export const MAX_QUEUES = 31;
@@ -41,6 +42,7 @@ export const CLOSE = 5;
 export const ENABLE = 6; // QueueReady=1 of ARGUMENT's queue while live
 export const PAUSE = 7; // finish what is in flight, start nothing
 export const RESUME = 8;
+export const DRAIN = 9; // as REVOKE, but what is in flight is given back first, and QUEUE_POSITION tells how far it came
 
 /** Value of QUEUE_COUNT: no kick gets through, and a worker that is only late ends. */
 export const CUT_OFF = -1;

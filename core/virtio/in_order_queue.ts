@@ -1,7 +1,7 @@
 // Thread: queue
 // VIRTIO_F_IN_ORDER (virtio-v1.3 §2.7.9, §2.8.8): chains go back in the order in which they came, whatever the device does.
 import type { DescriptorChain } from "./chain.ts";
-import type { Virtqueue } from "./virtqueue.ts";
+import type { RingPosition, Virtqueue } from "./virtqueue.ts";
 
 const NOT_USED = -1;
 
@@ -19,6 +19,10 @@ export class InOrderQueue implements Virtqueue {
 
   get size(): number {
     return this.#ring.size;
+  }
+
+  get position(): RingPosition {
+    return this.#ring.position;
   }
 
   pop(): DescriptorChain | null {

@@ -142,13 +142,16 @@ export class LegacyTransport extends Transport {
     if (this.isLive) return this.host.command(ENABLE, queue).then(() => {});
   }
 
+  /** QueuePFN and the answer wait until the device has let go of the queue, so that its memory may be used again. */
   #revoke(): Later<void> {
     const queue = this.queueSel;
-    const wasReady = this.words[queueWord(queue, QUEUE_READY)] === 1;
-    this.words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
-    this.#pfn[queue] = this.#align[queue] = 0;
-    if (!wasReady || !this.isLive) return;
-    return this.host.command(REVOKE, queue).then(() => {});
+    const revoke = () => {
+      this.words.fill(0, queueWord(queue, 0), queueWord(queue + 1, 0));
+      this.#pfn[queue] = this.#align[queue] = 0;
+    };
+    const isReady = this.words[queueWord(queue, QUEUE_READY)] === 1;
+    if (!isReady || !this.isLive) return revoke();
+    return this.host.command(REVOKE, queue).then(revoke);
   }
 
   #store(queue: number, word: number, gpa: number): void {

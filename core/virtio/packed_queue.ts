@@ -15,6 +15,7 @@ import {
   placeRing,
   type QueueSetup,
   refuseOverlap,
+  type RingPosition,
   type Virtqueue,
 } from "./virtqueue.ts";
 
@@ -27,6 +28,7 @@ const RING_EVENT_FLAGS_DESC = 2;
 const EVENT_SIZE = 4;
 /** A descriptor is addr, len (u32), id and flags; its flags are at 7 of these. */
 const DESC_U16S = VIRTQ_DESC_SIZE / 2;
+const DESC_U32S = VIRTQ_DESC_SIZE / 4;
 
 export class PackedQueue implements Virtqueue {
   readonly size: number;
@@ -88,6 +90,16 @@ export class PackedQueue implements Virtqueue {
     this.#driverEvent = driver / 2;
     this.#deviceEvent = device / 2;
     this.#chains = new Array(size);
+    const { start = 0 } = setup;
+    this.#nextAvail = checkedOffset(start, size);
+    this.#availWrap = (start & 0x8000) === 0;
+    this.#nextUsed = checkedOffset(start >>> 16, size);
+    this.#usedWrap = (start >>> 31) === 0;
+  }
+
+  get position(): RingPosition {
+    const used = this.#nextUsed | (this.#usedWrap ? 0 : 0x8000);
+    return (used | used << 16) >>> 0;
   }
 
   /** Index into u16 of the flags of the descriptor `slot`, which may be past the ring's end once. */
@@ -106,14 +118,41 @@ export class PackedQueue implements Virtqueue {
     const first = Atomics.load(this.#u16, this.#flagsIndex(this.#nextAvail));
     if (!this.#isAvailable(first)) return null;
     const count = this.#count(first);
+    // The id of a chain is in its last descriptor (§2.8.6).
+    const id = this.#u16[this.#flagsIndex(this.#nextAvail + count - 1) - 1]!;
+    const chain = this.#claim(id, count);
+    let flags = first;
+    for (let i = 0; i < count; i++) {
+      const index = this.#flagsIndex(this.#nextAvail + i);
+      if (i > 0) flags = this.#u16[index]!;
+      this.#collect(chain, this.#u32, (index - 7) / 2, flags);
+    }
+    this.#nextAvail += count;
+    if (this.#nextAvail >= this.size) {
+      this.#nextAvail -= this.size;
+      this.#availWrap = !this.#availWrap;
+    }
+    return this.#hold(chain);
+  }
+
+  /** The chain of these descriptors: one that was popped before this ring began, and not given back. */
+  retake(descriptors: Uint32Array): DescriptorChain {
+    const count = descriptors.length / DESC_U32S;
+    const chain = this.#claim(descriptors.at(-1)! & 0xffff, count);
+    for (let at = 0; at < descriptors.length; at += DESC_U32S) {
+      this.#collect(chain, descriptors, at, descriptors[at + 3]! >>> 16);
+    }
+    return this.#hold(chain);
+  }
+
+  /** The chain object of an id that is free, for a list of `count` descriptors. */
+  #claim(id: number, count: number): DescriptorChain {
     if (this.#held + count > this.size) {
       throw new DriverError(
         "2.8.17",
         `Driver: chain of ${count} descriptors, of which the device holds some already`,
       );
     }
-    // The id of a chain is in its last descriptor (§2.8.6).
-    const id = this.#u16[this.#flagsIndex(this.#nextAvail + count - 1) - 1]!;
     if (id >= this.size) {
       throw new DriverError(
         "2.8.21.1",
@@ -128,16 +167,14 @@ export class PackedQueue implements Virtqueue {
       );
     }
     chain.begin();
-    this.#collect(chain, first, count);
-    chain.finish();
     chain.slots = count;
+    return chain;
+  }
+
+  #hold(chain: DescriptorChain): DescriptorChain {
+    chain.finish();
     chain.inFlight = true;
-    this.#held += count;
-    this.#nextAvail += count;
-    if (this.#nextAvail >= this.size) {
-      this.#nextAvail -= this.size;
-      this.#availWrap = !this.#availWrap;
-    }
+    this.#held += chain.slots;
     return chain;
   }
 
@@ -157,35 +194,31 @@ export class PackedQueue implements Virtqueue {
     );
   }
 
-  #collect(chain: DescriptorChain, first: number, count: number): void {
-    let flags = first;
-    for (let i = 0; i < count; i++) {
-      const index = this.#flagsIndex(this.#nextAvail + i);
-      if (i > 0) flags = this.#u16[index]!;
-      const at = (index - 7) / 2;
-      if (flags & VIRTQ_DESC_F_INDIRECT) {
-        if (!this.#indirect) {
-          throw new DriverError(
-            "2.8.19",
-            "Driver: indirect descriptor, which was not negotiated",
-          );
-        }
-        if (count > 1) {
-          throw new DriverError(
-            "2.8.19",
-            "Driver: indirect descriptor in a list",
-          );
-        }
-        this.#collectIndirect(chain, at);
-      } else {
-        this.#add(chain, at, flags);
-      }
+  /** Adds what the descriptor at this index into `words` leads to. */
+  #collect(
+    chain: DescriptorChain,
+    words: Uint32Array,
+    at: number,
+    flags: number,
+  ): void {
+    const gpa = words[at]! + words[at + 1]! * 2 ** 32;
+    const length = words[at + 2]!;
+    if (!(flags & VIRTQ_DESC_F_INDIRECT)) {
+      return this.#add(chain, gpa, length, flags);
     }
+    if (!this.#indirect) {
+      throw new DriverError(
+        "2.8.19",
+        "Driver: indirect descriptor, which was not negotiated",
+      );
+    }
+    if (chain.slots > 1) {
+      throw new DriverError("2.8.19", "Driver: indirect descriptor in a list");
+    }
+    this.#collectIndirect(chain, gpa, length);
   }
 
-  #collectIndirect(chain: DescriptorChain, at: number): void {
-    const gpa = this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32;
-    const length = this.#u32[at + 2]!;
+  #collectIndirect(chain: DescriptorChain, gpa: number, length: number): void {
     if (length === 0 || length % VIRTQ_DESC_SIZE !== 0) {
       throw new DriverError(
         "2.8.7",
@@ -208,15 +241,19 @@ export class PackedQueue implements Virtqueue {
     }
     for (let i = 0; i < entries; i++) {
       const entry = table / 4 + i * 4;
+      const at = this.#u32[entry]! + this.#u32[entry + 1]! * 2 ** 32;
       // In a table the device heeds WRITE only: INDIRECT there does not nest (§2.8.7).
-      this.#add(chain, entry, this.#u32[entry + 3]! >>> 16);
+      const flags = this.#u32[entry + 3]! >>> 16;
+      this.#add(chain, at, this.#u32[entry + 2]!, flags);
     }
   }
 
-  /** Adds the buffer of the descriptor at this index into u32. */
-  #add(chain: DescriptorChain, at: number, flags: number): void {
-    const gpa = this.#u32[at]! + this.#u32[at + 1]! * 2 ** 32;
-    const length = this.#u32[at + 2]!;
+  #add(
+    chain: DescriptorChain,
+    gpa: number,
+    length: number,
+    flags: number,
+  ): void {
     const offset = this.#ram.translate(gpa, length);
     if (offset < 0) {
       throw new DriverError(
@@ -284,4 +321,14 @@ export class PackedQueue implements Virtqueue {
       Atomics.load(this.#u16, this.#flagsIndex(this.#nextAvail)),
     );
   }
+}
+
+/** A position comes from a front end or from what an earlier process left: neither is believed. */
+function checkedOffset(position: number, size: number): number {
+  const offset = position & 0x7fff;
+  if (offset < size) return offset;
+  throw new DriverError(
+    "2.8",
+    `Driver: ring begins at ${offset}, past its ${size} descriptors`,
+  );
 }

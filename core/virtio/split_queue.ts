@@ -17,6 +17,7 @@ import {
   placeRing,
   type QueueSetup,
   refuseOverlap,
+  type RingPosition,
   type Virtqueue,
 } from "./virtqueue.ts";
 
@@ -100,11 +101,29 @@ export class SplitQueue implements Virtqueue {
     this.#usedRing = used / 4 + 1;
     this.#availEvent = this.#usedFlags + 2 + 4 * size;
     this.#chains = new Array(size);
+    const { start = 0 } = setup;
+    this.#lastAvail = this.#seenAvail = start & 0xffff;
+    this.#nextUsed = this.#signalledUsed = start >>> 16;
+  }
+
+  get position(): RingPosition {
+    return (this.#nextUsed | this.#nextUsed << 16) >>> 0;
   }
 
   pop(): DescriptorChain | null {
     if (this.#lastAvail === this.#seenAvail && !this.#look()) return null;
     const head = this.#u16[this.#availRing + (this.#lastAvail & this.#mask)]!;
+    const chain = this.#free(head);
+    this.#lastAvail = (this.#lastAvail + 1) & 0xffff;
+    return this.#begin(chain, head);
+  }
+
+  /** The chain with this head: one that was popped before this ring began, and not given back. */
+  retake(head: number): DescriptorChain {
+    return this.#begin(this.#free(head), head);
+  }
+
+  #free(head: number): DescriptorChain {
     if (head >= this.size) {
       throw new DriverError(
         "2.7.6",
@@ -115,7 +134,10 @@ export class SplitQueue implements Virtqueue {
     if (chain.inFlight) {
       throw new DriverError("2.7.6", `Driver: head ${head} is available twice`);
     }
-    this.#lastAvail = (this.#lastAvail + 1) & 0xffff;
+    return chain;
+  }
+
+  #begin(chain: DescriptorChain, head: number): DescriptorChain {
     chain.begin();
     this.#walk(chain, head);
     chain.finish();

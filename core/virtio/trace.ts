@@ -82,6 +82,9 @@ export function traceQueue(
   ) => sink({ kind: "ring", operation, queue, head, readable, writable });
   return {
     size: target.size,
+    get position() {
+      return target.position;
+    },
     pop() {
       const chain = target.pop();
       if (chain !== null) {

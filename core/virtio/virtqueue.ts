@@ -12,11 +12,22 @@ export interface QueueSetup {
   readonly device: number;
   readonly eventIdx: boolean;
   readonly indirect: boolean;
+  /** Where a ring goes on that was served before; absent for one that begins. */
+  readonly start?: RingPosition;
 }
+
+/**
+ * How far the device is in a ring: what it takes next in the low 16 bits, where it gives back next in the high 16.
+ * In a split ring the two indices; in a packed one offsets, each with its wrap counter inverted as bit 15, so that
+ * every ring begins at 0.
+ */
+export type RingPosition = number;
 
 /** The device's side of a virtqueue. Its methods throw a DriverError for what the specification forbids. */
 export interface Virtqueue {
   readonly size: number;
+  /** Where a ring would go on after this one: what was popped and not given back comes again. */
+  readonly position: RingPosition;
   /** The next chain, or null. It is the driver's again after `addUsed`; until then its id stays taken. */
   pop(): DescriptorChain | null;
   /** Gives a chain back with the number of bytes that were written into it. */

@@ -7,7 +7,10 @@ import {
   type PulledQueue,
 } from "../../core/plugin.ts";
 
-/** Messages over the device's port. Both sides count bytes in flight, so that neither can flood the other. */
+/**
+ * Messages over the device's port. Both sides count bytes in flight, so that neither can flood the other. Each message
+ * of output is answered at once by a "taken", of no bytes as long as nobody reads them.
+ */
 type FromHost =
   | { readonly type: "input"; readonly bytes: Uint8Array }
   | { readonly type: "taken"; readonly length: number }
@@ -43,6 +46,11 @@ export default defineDevice({
 function create({ port, queue, updateConfig }: ConsoleContext) {
   let pending: Uint8Array[] = [];
   let inFlight = 0;
+  // Small outputs are joined while a message is not answered: a guest may print byte by byte, and each message takes
+  // hundreds of bytes and some of main's time.
+  const joined = new Uint8Array(MAX_OUTPUT);
+  let filled = 0;
+  let answered = true;
   let sending: DescriptorChain | null = null;
   let terminal: Size | null = null;
   /** Linux takes the size from a configuration change only, and from one before its first output not at all. */
@@ -72,17 +80,25 @@ function create({ port, queue, updateConfig }: ConsoleContext) {
       if (!announced && terminal !== null) updateConfig(terminal);
       announced = true;
       const { readable } = sending;
-      const bytes = new Uint8Array(Math.min(readable.remaining, MAX_OUTPUT));
-      readable.read(bytes);
-      inFlight += bytes.length;
-      if (bytes.length > 0) {
-        port.postMessage({ type: "output", bytes }, [bytes.buffer]);
-      }
+      const length = Math.min(readable.remaining, MAX_OUTPUT - filled);
+      readable.read(joined.subarray(filled, filled + length));
+      filled += length;
+      inFlight += length;
+      if (filled === MAX_OUTPUT) send();
       if (readable.remaining > 0) continue;
       transmitq.addUsed(sending, 0);
       sending = null;
     }
+    if (answered) send();
     transmitq.flush();
+  }
+
+  function send(): void {
+    if (filled === 0) return;
+    const bytes = joined.slice(0, filled);
+    filled = 0;
+    answered = false;
+    port.postMessage({ type: "output", bytes }, [bytes.buffer]);
   }
 
   function serveIfLive(
@@ -103,7 +119,10 @@ function create({ port, queue, updateConfig }: ConsoleContext) {
       }
       case "taken":
         inFlight -= data.length;
+        answered = true;
         serveIfLive("transmitq", drain);
+        // What the guest printed before its reset.
+        if (answered) send();
         break;
       case "resize":
         terminal = { cols: data.columns, rows: data.rows };
@@ -125,5 +144,7 @@ function create({ port, queue, updateConfig }: ConsoleContext) {
       sending = null;
       if (length > 0) port.postMessage({ type: "taken", length });
     },
+    pause: send,
+    close: send,
   };
 }

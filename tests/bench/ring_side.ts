@@ -1,6 +1,7 @@
 // What `ring.ts` runs for Paddock: `ring_side.ts FORMAT SHAPE CHAINS [bytes]` prints JSON as c/ring_loop.c does;
 // with "bytes" it has no clock, and tells what the heap was asked for.
 import { getHeapStatistics } from "node:v8";
+import { splitRam } from "../../core/memory/ram_map.ts";
 import { PackedQueue } from "../../core/virtio/packed_queue.ts";
 import { RamView } from "../../core/virtio/ram_view.ts";
 import { SplitQueue } from "../../core/virtio/split_queue.ts";
@@ -81,7 +82,12 @@ const [format, shape, chains, mode] = Deno.args as [
   string?,
 ];
 const buffer = new SharedArrayBuffer(RAM_SIZE);
-const ram = new RamView({ buffer, byteOffset: 0, size: RAM_SIZE });
+const ram = new RamView({
+  buffer,
+  byteOffset: 0,
+  size: RAM_SIZE,
+  regions: splitRam(RAM_SIZE),
+});
 const driver = new RingDriver(buffer, format, shape);
 const queue = format === "packed"
   ? new PackedQueue(ram, driver.setup)

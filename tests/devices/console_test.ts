@@ -102,6 +102,64 @@ Deno.test("console: a slow reader holds the guest within bounds, and gets every 
   assertEquals((await machine.used(transmit, 1)).length, 1);
 });
 
+Deno.test("console: what is printed byte by byte while the host is busy comes joined, and in order", async () => {
+  const { machine, stream, transmit } = await start();
+  await using _ = machine;
+  const { port } = machine.host;
+  const receive = port.onmessage!;
+  let messages = 0;
+  port.onmessage = (data) => {
+    if ((data as { type: string }).type === "output") messages++;
+    receive(data);
+  };
+  const reader = stream.readable.getReader();
+  // No turn of the event loop until all is printed.
+  const length = 20_000;
+  const deadline = performance.now() + 20_000;
+  for (let done = 0; done < length; done++) {
+    machine.bytes[0x8000] = done % 251;
+    transmit.add({ at: 0x8000, length: 1 });
+    machine.kick(1);
+    while (transmit.takeUsed().length === 0) {
+      assert(performance.now() < deadline, `${done} bytes in 20 s`);
+    }
+  }
+  for (let read = 0; read < length;) {
+    const { value } = await within(reader.read());
+    assertEquals(value!.every((byte) => byte === read++ % 251), true);
+  }
+  assert(messages <= 3, `${messages} messages`);
+});
+
+Deno.test("console: what waits for an answer is told at a pause, at the end, and after a reset", async () => {
+  for (const how of ["pause", "close", "reset"] as const) {
+    const { machine, transmit } = await start();
+    await using _ = machine;
+    const { port } = machine.host;
+    let text = "";
+    // A host that has not come to answer yet.
+    port.onmessage = (data) => {
+      const { bytes } = data as { bytes: Uint8Array };
+      text += new TextDecoder().decode(bytes);
+    };
+    for (const at of [0x8000, 0x8001, 0x8002]) {
+      machine.bytes[at] = 0x61 + at - 0x8000;
+      transmit.add({ at, length: 1 });
+      machine.kick(1);
+      await machine.used(transmit, 1);
+    }
+    await machine.until(() => text !== "");
+    assertEquals(text, "a");
+    if (how === "pause") await machine.host.command(7);
+    if (how === "close") await machine.host.close();
+    if (how === "reset") {
+      await machine.reset();
+      port.postMessage({ type: "taken", length: 0 });
+    }
+    await machine.until(() => text === "abc", () => `${how}: "${text}"`);
+  }
+});
+
 Deno.test("console: a chain larger than the window goes through in parts", async () => {
   const { machine, stream, transmit } = await start();
   await using _ = machine;

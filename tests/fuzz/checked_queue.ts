@@ -35,6 +35,10 @@ export class CheckedQueue implements Virtqueue {
     return this.#ring.size;
   }
 
+  get position(): number {
+    return this.#ring.position;
+  }
+
   /** The driver has the ring back: from now on every call is a finding. */
   revoke(): void {
     this.#revoked = true;

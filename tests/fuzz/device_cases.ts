@@ -1,8 +1,8 @@
 // Level B: cases. A driver brings a device up and uses it as it should; then something in that is done wrong.
 import type { Random } from "./random.ts";
 import { bendMemory } from "./ring_cases.ts";
-import { Guest, RING_SPACE, write } from "./device_guest.ts";
-import { RAM_SIZE } from "./ring_steps.ts";
+import { Guest, write } from "./device_guest.ts";
+import { LOW_RINGS, RAM_SIZE } from "./ram.ts";
 import {
   type DeviceCase,
   type DeviceStep,
@@ -97,7 +97,7 @@ function stray(random: Random): DeviceStep {
       return write(random.pick([0x070, 0x070, 0x0c0]), random.pick([0, 1, 1]));
     case 4: {
       const [length, seed] = [random.between(1, 64), random.u32()];
-      const end = random.chance(60) ? 2 * RING_SPACE : RAM_SIZE;
+      const end = random.chance(60) ? LOW_RINGS[1] : RAM_SIZE;
       return { op: "noise", at: random.below(end - 64), length, seed };
     }
     case 5:

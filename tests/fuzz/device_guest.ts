@@ -1,18 +1,43 @@
 // Level B: a driver that brings a device up and uses it as it should, and writes down what it does.
 import type { Random } from "./random.ts";
-import { type Piece, ValidDriver, validSetup } from "./ring_driver.ts";
 import {
-  BUFFERS,
-  type MemoryStep,
-  type RingSetup,
-  type RingStep,
-} from "./ring_steps.ts";
+  type Area,
+  HIGH_BUFFERS,
+  HIGH_RINGS,
+  LAST_RINGS,
+  LOW_BUFFERS,
+  LOW_RINGS,
+  MIDDLE_BUFFERS,
+  offsetOf,
+  placeIn,
+} from "./ram.ts";
+import {
+  type Piece,
+  ValidDriver,
+  validSetup,
+  zeroRings,
+} from "./ring_driver.ts";
+import type { MemoryStep, RingSetup, RingStep } from "./ring_steps.ts";
 import type { DeviceStep, Target, WriteStep } from "./device_steps.ts";
 
 const WRITE = 2;
-/** Bytes of guest RAM for each queue's rings, and the legacy page size that puts them there. */
-export const RING_SPACE = 0x800;
+/** Where each queue's rings may be; the first has room for all of them. */
+const HALF = LOW_RINGS[1] / 2;
+const RING_AREAS: readonly (readonly Area[])[] = [
+  [[0, HALF], LAST_RINGS],
+  [[HALF, LOW_RINGS[1]], HIGH_RINGS],
+];
+/** A legacy driver's page size: rings may start at any area. */
 const LEGACY_PAGE = 0x100;
+/** Headers and statuses of block requests, and their data, are in different places. */
+const HEADERS: readonly Area[] = [
+  [LOW_BUFFERS[0], LOW_BUFFERS[0] + 0x800],
+  MIDDLE_BUFFERS,
+];
+const DATA: readonly Area[] = [
+  [LOW_BUFFERS[0] + 0x800, LOW_BUFFERS[1]],
+  HIGH_BUFFERS,
+];
 
 export const write = (offset: number, value: number): WriteStep => ({
   op: "write",
@@ -51,10 +76,10 @@ export class Guest {
     if (!isLegacy) this.#write(0x070, 0xb);
     this.#drivers = [];
     for (let queue = 0; queue < queues; queue++) {
-      const base = queue * RING_SPACE;
-      const setup = { ...validSetup(random, packed, base), eventIdx };
-      const placed = isLegacy ? asLegacy(setup, base) : setup;
-      this.#open(queue, { ...placed, style: "handle", indirect: true });
+      const areas = RING_AREAS[queue]!;
+      const placed = validSetup(random, packed, areas, eventIdx);
+      const setup = isLegacy ? asLegacy(placed, random.pick(areas)[0]) : placed;
+      this.#open(queue, { ...setup, style: "handle", indirect: true });
     }
     this.#write(0x070, isLegacy ? 0x7 : 0xf);
   }
@@ -79,8 +104,7 @@ export class Guest {
     const driver = new ValidDriver(this.#random, setup, made);
     this.#drivers.push({ driver, made });
     const { size, desc } = setup;
-    const [at, length] = [queue * RING_SPACE, RING_SPACE];
-    this.#steps.push({ op: "zero", at, length });
+    this.#steps.push(...zeroRings(setup));
     this.#write(0x030, queue);
     this.#write(0x038, size);
     if (this.#target.transport === "legacy") {
@@ -90,7 +114,7 @@ export class Guest {
     const { driver: avail, device: used } = setup;
     for (const [register, at] of [[0x80, desc], [0x90, avail], [0xa0, used]]) {
       this.#write(register!, at!);
-      this.#write(register! + 4, 0);
+      this.#write(register! + 4, Math.floor(at! / 2 ** 32));
     }
     this.#write(0x044, 1);
   }
@@ -121,48 +145,56 @@ export class Guest {
 
   /** A buffer for the device to write, or on a console's other queue to read. */
   #buffer(queue: number): readonly Piece[] {
-    const at = BUFFERS + this.#random.below(0x1000);
-    return [[at, this.#random.below(200), queue === 0 ? WRITE : 0]];
+    const length = this.#random.below(200);
+    const areas = [LOW_BUFFERS, MIDDLE_BUFFERS, HIGH_BUFFERS];
+    const gpa = placeIn(this.#random, areas, length);
+    return [[gpa, length, queue === 0 ? WRITE : 0]];
   }
 
   /** A header, data and the status byte, as struct virtio_blk_req has them. */
   #blockRequest(): readonly Piece[] {
     const random = this.#random;
-    const at = BUFFERS + 0x40 * random.below(32);
+    const [start, end] = random.pick(HEADERS);
+    const gpa = start + 0x40 * random.below((end - start) / 0x40);
     const type = random.pick([0, 0, 1, 1, 4, 8, 11, 13, random.below(16)]);
     const sector = random.chance(90) ? random.below(64) : random.u32();
-    this.#steps.push({
-      op: "desc",
-      at,
-      gpa: type,
-      length: sector,
-      low: 0,
-      high: 0,
-    });
-    const data = BUFFERS + 0x1000 + 0x200 * random.below(4);
-    const status: Piece = [at + 16, 1, WRITE];
-    const header: Piece = [at, 16, 0];
+    this.#record(gpa, type, sector, 0);
+    const status: Piece = [gpa + 16, 1, WRITE];
+    const header: Piece = [gpa, 16, 0];
     switch (type) {
       case 0:
-        return [header, [data, 0x200 * random.between(1, 3), WRITE], status];
+        return [
+          header,
+          this.#data(0x200 * random.between(1, 3), WRITE),
+          status,
+        ];
       case 1:
-        return [header, [data, 0x200 * random.between(1, 3), 0], status];
+        return [header, this.#data(0x200 * random.between(1, 3), 0), status];
       case 8:
-        return [header, [data, 20, WRITE], status];
+        return [header, this.#data(20, WRITE), status];
       case 11:
       case 13:
-        this.#range(at + 32);
-        return [header, [at + 32, 16, 0], status];
+        this.#range(gpa + 32);
+        return [header, [gpa + 32, 16, 0], status];
       default:
         return [header, status];
     }
   }
 
   /** struct virtio_blk_discard_write_zeroes. */
-  #range(at: number): void {
+  #range(gpa: number): void {
     const random = this.#random;
-    const [gpa, length] = [random.below(64), random.below(16)];
-    const low = random.chance(80) ? random.below(2) : random.below(0x10000);
+    const flags = random.chance(80) ? random.below(2) : random.below(0x10000);
+    this.#record(gpa, random.below(64), random.below(16), flags);
+  }
+
+  #data(length: number, flags: number): Piece {
+    return [placeIn(this.#random, DATA, length), length, flags];
+  }
+
+  /** Numbers of 64, 32 and 16 bits and two zeros, as a descriptor has them. */
+  #record(place: number, gpa: number, length: number, low: number): void {
+    const at = offsetOf(place, 16);
     this.#steps.push({ op: "desc", at, gpa, length, low, high: 0 });
   }
 }
@@ -170,7 +202,7 @@ export class Guest {
 /** Where a legacy device looks for the rings' parts. */
 function asLegacy(setup: RingSetup, base: number): RingSetup {
   const driver = base + 16 * setup.size;
-  const device = (driver + 6 + 2 * setup.size + 3) & ~3;
+  const device = Math.ceil((driver + 6 + 2 * setup.size) / 4) * 4;
   return { ...setup, desc: base, driver, device };
 }
 

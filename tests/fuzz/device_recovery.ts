@@ -3,14 +3,14 @@ import type { FakeRing } from "../support/fake_driver.ts";
 import type { FakeMachine } from "../support/fake_machine.ts";
 import type { Subject } from "./device_subject.ts";
 import type { Target } from "./device_steps.ts";
-import { BUFFERS } from "./ring_steps.ts";
 
 const GUARD = 0xee;
 const RING_SIZE = 4;
-/** Where the ring is; the legacy layout has its used part on the next page. */
+/** All in low RAM. The legacy layout has the ring's used part on the next page. */
 const RINGS = 0x1000;
-const HEADER = BUFFERS + 0x1000;
-const ANSWER = BUFFERS + 0x1800;
+const RINGS_END = 0x2800;
+const HEADER = 0x2800;
+const ANSWER = 0x2a00;
 /** GET_ID's 20 bytes and the status. */
 const ANSWER_SIZE = 21;
 
@@ -32,7 +32,7 @@ export async function serveValid(
   }
   await machine.reset();
   const isOurs = (at: number) =>
-    (at >= RINGS && at < BUFFERS + 0x1000) ||
+    (at >= RINGS && at < RINGS_END) ||
     (at >= HEADER && at < HEADER + 16) ||
     (at >= ANSWER && at < ANSWER + ANSWER_SIZE);
   const stray = bytes.findIndex((byte, at) => byte !== GUARD && !isOurs(at));

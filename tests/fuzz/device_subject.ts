@@ -3,7 +3,7 @@ import { HostDisk } from "../../core/device/host_disk.ts";
 import { fakeRam } from "../support/fake_driver.ts";
 import { builtIn, FakeMachine } from "../support/fake_machine.ts";
 import type { Target } from "./device_steps.ts";
-import { RAM_SIZE } from "./ring_steps.ts";
+import { RAM_SIZE, REGIONS } from "./ram.ts";
 
 const SECTORS = 64;
 
@@ -32,7 +32,7 @@ export class Subject implements AsyncDisposable {
       options: options[device],
       grants: device === "block" ? disk.grants : {},
       punchHole: (at, length) => disk.host.punchHole(at, length),
-      ram: fakeRam(RAM_SIZE),
+      ram: { ...fakeRam(RAM_SIZE), regions: REGIONS },
       virtio: {
         transport,
         ring: packed ? "packed" : "split",

@@ -65,7 +65,7 @@ export class PackedModel extends RingModel {
   protected override use(chain: ModelChain, written: number): void {
     const { desc, size } = this.setup;
     const at = desc + 16 * (this.#used % size);
-    this.memory.setUint32(at + 8, written, true);
+    this.setU32(at + 8, written);
     this.setU16(at + 12, chain.id);
     const wrap = this.#isFirstRound(this.#used) ? AVAIL | USED : 0;
     this.setU16(at + 14, wrap | (written > 0 ? WRITE : 0));

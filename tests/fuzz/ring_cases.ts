@@ -2,17 +2,24 @@
 import type { Random } from "./random.ts";
 import { ValidDriver, validSetup } from "./ring_driver.ts";
 import {
-  BUFFERS,
+  HIGH_BUFFERS,
+  hurtfulAddress,
+  lengthToEdge,
+  LOW_BUFFERS,
+  MIDDLE_BUFFERS,
+  placeIn,
+  RAM_SIZE,
+} from "./ram.ts";
+import {
   type DescriptorStep,
   type MemoryStep,
-  RAM_SIZE,
   type RingCase,
   type RingSetup,
   type RingStep,
   STYLES,
-  TABLES,
 } from "./ring_steps.ts";
 
+const BUFFERS = [LOW_BUFFERS, MIDDLE_BUFFERS, HIGH_BUFFERS];
 const VALID_PERCENT = 25;
 const MAX_MUTATIONS = 4;
 
@@ -68,7 +75,7 @@ function mutate(random: Random, steps: RingStep[]): void {
 
 /** Something that a driver or a device might do at any time. */
 function stray(random: Random): RingStep {
-  const end = random.pick([0x600, BUFFERS, RAM_SIZE]);
+  const end = random.pick([0x600, LOW_BUFFERS[0], RAM_SIZE]);
   const at = random.below(end - 64);
   switch (random.below(6)) {
     case 0:
@@ -87,7 +94,7 @@ function stray(random: Random): RingStep {
       return bend(random, {
         op: "desc",
         at: at & ~15,
-        gpa: BUFFERS + random.below(0x1000),
+        gpa: placeIn(random, BUFFERS, 64),
         length: random.below(64),
         low: random.below(8),
         high: random.below(8),
@@ -131,11 +138,11 @@ function bendSetup(random: Random, setup: RingSetup): RingSetup {
       return { ...setup, size: random.pick(sizes) };
     }
     case 1:
-      return { ...setup, desc: address(random) };
+      return { ...setup, desc: hurtfulAddress(random) };
     case 2:
-      return { ...setup, driver: address(random) };
+      return { ...setup, driver: hurtfulAddress(random) };
     case 3:
-      return { ...setup, device: address(random) };
+      return { ...setup, device: hurtfulAddress(random) };
     case 4:
       return { ...setup, device: setup.desc + 4 * random.below(24) };
     case 5:
@@ -150,12 +157,13 @@ function bendSetup(random: Random, setup: RingSetup): RingSetup {
 function bendDescriptor(random: Random, step: DescriptorStep): DescriptorStep {
   switch (random.below(5)) {
     case 0:
-      return { ...step, gpa: address(random) };
+      return { ...step, gpa: hurtfulAddress(random) };
     case 1: {
       const { length: old } = step;
       const lengths = [0, 1, 15, 16, 17, old + 16, 2 * old, 0x210, RAM_SIZE];
-      const huge = [RAM_SIZE - step.gpa, 0x8000_0000, 0xffff_fff0, 0xffff_ffff];
-      const length = random.pick([...lengths, ...huge]);
+      const huge = [0x8000_0000, 0xffff_fff0, 0xffff_ffff];
+      const edge = lengthToEdge(step.gpa);
+      const length = random.pick([...lengths, ...huge, edge, edge + 1]);
       return { ...step, length: length >>> 0 };
     }
     case 2:
@@ -184,23 +192,4 @@ function bendU16(random: Random, value: number): number {
 function u16(random: Random): number {
   return random.pick([0, 1, 2, 7, 8, 0xff, 0x7fff, 0x8000, 0xffff]) ^
     (random.chance(30) ? random.below(0x10000) : 0);
-}
-
-/** Guest addresses that have hurt others: the edges of RAM, of 32 and of 64 bits, the rings themselves. */
-function address(random: Random): number {
-  return random.pick([
-    0,
-    4 * random.below(0x200),
-    random.below(RAM_SIZE),
-    TABLES + 16 * random.below(64),
-    RAM_SIZE - random.below(80),
-    RAM_SIZE,
-    RAM_SIZE + random.below(0x1000),
-    0xd000_0050,
-    2 ** 32 - random.below(32),
-    2 ** 32 + random.below(RAM_SIZE),
-    2 ** 53,
-    2 ** 63,
-    2 ** 64 - 2048 * random.between(1, 4),
-  ]);
 }

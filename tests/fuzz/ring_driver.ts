@@ -1,43 +1,88 @@
 // Level A: a driver that does everything right, and writes down what it does.
 import type { Random } from "./random.ts";
 import {
-  BUFFERS,
-  RAM_SIZE,
+  type Area,
+  HIGH_BUFFERS,
+  HIGH_RINGS,
+  LAST_RINGS,
+  LOW_BUFFERS,
+  LOW_RINGS,
+  MIDDLE_BUFFERS,
+  offsetOf,
+  placeIn,
+  TABLES,
+} from "./ram.ts";
+import {
+  type MemoryStep,
   type RingSetup,
   type RingStep,
   STYLES,
-  TABLES,
 } from "./ring_steps.ts";
 
 const NEXT = 1, WRITE = 2, INDIRECT = 4, AVAIL = 0x80, USED = 0x8000;
 const MAX_PIECES = 12;
-const TABLE_SIZE = 16 * MAX_PIECES;
 
-/** A ring that may be where it is, in the 2 KiB from `base` on. */
+/** Rings that may be where they are, each part in one of the areas; the first has room for all. */
 export function validSetup(
   random: Random,
   packed = random.chance(50),
-  base = 0,
+  areas: readonly Area[] = [LOW_RINGS, LAST_RINGS, HIGH_RINGS],
+  eventIdx = random.chance(50),
 ): RingSetup {
   const size = packed
     ? random.between(1, 20)
     : random.pick([1, 2, 4, 8, 16, 32]);
-  const desc = base + 16 * random.below(16);
-  const driver = desc + 16 * size + 4 * random.below(4);
-  const driverEnd = driver + (packed ? 4 : 6 + 2 * size);
-  const device = ((driverEnd + 3) & ~3) + 4 * random.below(4);
   const style = random.pick(STYLES);
-  const [inOrder, eventIdx, indirect] = [
-    random.chance(25),
-    random.chance(50),
-    random.chance(60),
-  ];
-  const places = { size, desc, driver, device };
+  const [inOrder, indirect] = [random.chance(25), random.chance(60)];
+  const parts = partsOf({ packed, size, eventIdx });
+  const [desc, driver, device] = placeParts(random, areas, parts);
+  const places = { size, desc: desc!, driver: driver!, device: device! };
   return { packed, style, inOrder, eventIdx, indirect, ...places };
 }
 
+/** Bytes and alignment of descriptors, driver's part and device's part (§2.7, §2.8). */
+function partsOf(
+  { packed, size, eventIdx }: Pick<RingSetup, "packed" | "size" | "eventIdx">,
+): readonly (readonly [length: number, align: number])[] {
+  const tail = eventIdx ? 2 : 0;
+  return packed
+    ? [[16 * size, 16], [4, 4], [4, 4]]
+    : [[16 * size, 16], [4 + 2 * size + tail, 2], [4 + 8 * size + tail, 4]];
+}
+
+/** From either end of an area towards its middle, with a gap now and then. */
+function placeParts(
+  random: Random,
+  areas: readonly Area[],
+  parts: ReturnType<typeof partsOf>,
+): number[] {
+  const rooms = areas.map(([start, end]) => ({ start, end }));
+  return parts.map(([length, align]) => {
+    const gap = random.chance(50) ? 0 : align * random.below(16);
+    const fitting = rooms.filter(({ start, end }) =>
+      start + gap + length + align <= end
+    );
+    const room = random.chance(50) ? fitting[0]! : random.pick(fitting);
+    if (random.chance(50)) {
+      const at = Math.ceil(room.start / align) * align + gap;
+      room.start = at + length;
+      return at;
+    }
+    room.end = Math.floor((room.end - length) / align) * align - gap;
+    return room.end;
+  });
+}
+
+/** What the driver does before it gives rings to the device. */
+export function zeroRings(setup: RingSetup): MemoryStep[] {
+  const starts = [setup.desc, setup.driver, setup.device];
+  return partsOf(setup).map(([length], i) => {
+    return { op: "zero", at: offsetOf(starts[i]!, length), length };
+  });
+}
+
 /** A buffer; the flags are WRITE or none. */
-export type Piece = readonly [at: number, length: number, flags: number];
+export type Piece = readonly [gpa: number, length: number, flags: number];
 
 interface Offer {
   /** Descriptors of a split ring, or the id and how many there are. */
@@ -61,7 +106,9 @@ export class ValidDriver {
   #availIdx = 0;
   #next = 0;
   #wrap = true;
-  #tables = 0;
+  #tables: number;
+  /** Where its buffers may be: apart from rings and tables. */
+  readonly #buffers: readonly Area[];
 
   constructor(random: Random, setup: RingSetup, steps: RingStep[]) {
     this.#random = random;
@@ -71,7 +118,13 @@ export class ValidDriver {
     this.#freeIndices = all;
     this.#freeIds = [...all];
     this.#freeSlots = setup.size;
-    steps.push({ op: "zero", at: 0, length: TABLES }, { op: "open", setup });
+    this.#tables = random.below(TABLES.length);
+    const places = [setup.desc, setup.driver, setup.device];
+    const unused = [LAST_RINGS, HIGH_RINGS].filter(([start, end]) =>
+      !places.some((gpa) => gpa >= start && gpa < end)
+    );
+    this.#buffers = [LOW_BUFFERS, MIDDLE_BUFFERS, HIGH_BUFFERS, ...unused];
+    steps.push(...zeroRings(setup), { op: "open", setup });
   }
 
   /** Offers a chain of a few pieces, or of the ones given, if there is room. */
@@ -95,11 +148,8 @@ export class ValidDriver {
     const readable = random.below(count + 1);
     return Array.from({ length: count }, (_, i): Piece => {
       const length = random.pick([0, 1, 3, 16, 64, random.below(300)]);
-      const last = RAM_SIZE - length;
-      const at = random.chance(5)
-        ? last
-        : BUFFERS + random.below(last - BUFFERS);
-      return [at, length, i < readable ? 0 : WRITE];
+      const gpa = placeIn(random, this.#buffers, length);
+      return [gpa, length, i < readable ? 0 : WRITE];
     });
   }
 
@@ -122,11 +172,11 @@ export class ValidDriver {
       const length = 16 * pieces.length;
       this.#descriptor(desc + 16 * indices[0]!, table, length, INDIRECT, 0);
     } else {
-      pieces.forEach(([at, length, write], i) => {
+      pieces.forEach(([gpa, length, write], i) => {
         const next = indices[i + 1];
         const flags = write | (next === undefined ? 0 : NEXT);
         const place = desc + 16 * indices[i]!;
-        this.#descriptor(place, at, length, flags, next ?? 0);
+        this.#descriptor(place, gpa, length, flags, next ?? 0);
       });
     }
     const slot = driver + 4 + 2 * (this.#availIdx % size);
@@ -145,15 +195,15 @@ export class ValidDriver {
     const list: readonly Piece[] = isTable
       ? [[this.#table(pieces, () => [0, 0]), 16 * pieces.length, INDIRECT]]
       : pieces;
-    const steps = list.map(([at, length, flags], i): RingStep => {
+    const steps = list.map(([gpa, length, flags], i): RingStep => {
       const all = flags | (i + 1 < list.length ? NEXT : 0) |
         (this.#wrap ? AVAIL : USED);
-      const place = this.#setup.desc + 16 * this.#next;
+      const at = offsetOf(this.#setup.desc + 16 * this.#next, 16);
       if (++this.#next === this.#setup.size) {
         this.#next = 0;
         this.#wrap = !this.#wrap;
       }
-      return { op: "desc", at: place, gpa: at, length, low: id, high: all };
+      return { op: "desc", at, gpa, length, low: id, high: all };
     });
     // The first one last: with it the device sees them all.
     this.#steps.push(...steps.reverse());
@@ -166,30 +216,30 @@ export class ValidDriver {
     pieces: readonly Piece[],
     tail: (index: number) => [flags: number, next: number],
   ): number {
-    const count = Math.floor((BUFFERS - TABLES) / TABLE_SIZE);
-    const table = TABLES + TABLE_SIZE * (this.#tables++ % count);
-    pieces.forEach(([at, length, write], i) => {
+    const table = TABLES[this.#tables++ % TABLES.length]!;
+    pieces.forEach(([gpa, length, write], i) => {
       const [flags, next] = tail(i);
       const [low, high] = this.#setup.packed
         ? [0, flags | write]
         : [flags | write, next];
-      this.#descriptor(table + 16 * i, at, length, low, high);
+      this.#descriptor(table + 16 * i, gpa, length, low, high);
     });
     return table;
   }
 
   #descriptor(
-    at: number,
+    place: number,
     gpa: number,
     length: number,
     low: number,
     high: number,
   ): void {
+    const at = offsetOf(place, 16);
     this.#steps.push({ op: "desc", at, gpa, length, low, high });
   }
 
-  #u16(at: number, value: number): void {
-    this.#steps.push({ op: "u16", at, value });
+  #u16(place: number, value: number): void {
+    this.#steps.push({ op: "u16", at: offsetOf(place, 2), value });
   }
 
   /** Says when it wants interrupts. */

@@ -1,6 +1,7 @@
 // Level A: the specification once more, written to be read and not to be fast. It has its own copy of RAM, in which
 // it does what the device's side of a ring should do; the real one is compared with it call by call, and RAM at the end.
-import { RAM_SIZE, type RingSetup } from "./ring_steps.ts";
+import { offsetOf } from "./ram.ts";
+import type { RingSetup } from "./ring_steps.ts";
 
 const WRITE = 2;
 
@@ -8,6 +9,7 @@ const WRITE = 2;
 export const REFUSED = Symbol("refused");
 
 export interface Piece {
+  /** Where it is in RAM's buffer. */
   readonly at: number;
   readonly length: number;
   readonly write: boolean;
@@ -27,7 +29,7 @@ export interface Descriptor {
   readonly high: number;
 }
 
-const isInRam = (gpa: number, length: number) => gpa + length <= RAM_SIZE;
+const isInRam = (gpa: number, length: number) => offsetOf(gpa, length) >= 0;
 
 /** Whether rings may be there. */
 export function accepts(setup: RingSetup): boolean {
@@ -53,33 +55,35 @@ export function accepts(setup: RingSetup): boolean {
 }
 
 export abstract class RingModel {
-  readonly memory: DataView;
+  readonly #memory: DataView;
   readonly setup: RingSetup;
   protected readonly inFlight = new Set<number>();
   readonly #order: ModelChain[] = [];
   readonly #early = new Map<ModelChain, number>();
 
   constructor(memory: DataView, setup: RingSetup) {
-    this.memory = memory;
+    this.#memory = memory;
     this.setup = setup;
   }
 
-  protected u16(at: number): number {
-    return this.memory.getUint16(at, true);
+  protected u16(gpa: number): number {
+    return this.#memory.getUint16(offsetOf(gpa, 2), true);
   }
-  protected setU16(at: number, value: number): void {
-    this.memory.setUint16(at, value, true);
+  protected setU16(gpa: number, value: number): void {
+    this.#memory.setUint16(offsetOf(gpa, 2), value, true);
+  }
+  protected u32(gpa: number): number {
+    return this.#memory.getUint32(offsetOf(gpa, 4), true);
+  }
+  protected setU32(gpa: number, value: number): void {
+    this.#memory.setUint32(offsetOf(gpa, 4), value, true);
   }
 
   protected descriptor(table: number, index: number): Descriptor {
     const at = table + 16 * index;
-    const [low, high] = [
-      this.memory.getUint32(at, true),
-      this.memory.getUint32(at + 4, true),
-    ];
     return {
-      gpa: high * 2 ** 32 + low,
-      length: this.memory.getUint32(at + 8, true),
+      gpa: this.u32(at + 4) * 2 ** 32 + this.u32(at),
+      length: this.u32(at + 8),
       low: this.u16(at + 12),
       high: this.u16(at + 14),
     };
@@ -110,10 +114,9 @@ export abstract class RingModel {
 
   /** A buffer of a list, or null where it may not be. Empty ones are left out. */
   protected piece({ gpa, length }: Descriptor, flags: number): Piece[] | null {
-    if (!isInRam(gpa, length)) return null;
-    return length === 0
-      ? []
-      : [{ at: gpa, length, write: (flags & WRITE) !== 0 }];
+    const at = offsetOf(gpa, length);
+    if (at < 0) return null;
+    return length === 0 ? [] : [{ at, length, write: (flags & WRITE) !== 0 }];
   }
 
   /** What the device reads comes first. */

@@ -1,7 +1,7 @@
 // Level A: runs a case on the real rings and the real queue loop, in this thread, beside the model.
 import { DriverError } from "../../core/errors.ts";
 import { LiveQueue } from "../../core/device/live_queue.ts";
-import type { PulledQueue, QueueDeclaration } from "../../core/plugin.ts";
+import type { PulledQueue, QueueHandler } from "../../core/plugin.ts";
 import type { DescriptorChain } from "../../core/virtio/chain.ts";
 import { InOrderQueue } from "../../core/virtio/in_order_queue.ts";
 import { PackedQueue } from "../../core/virtio/packed_queue.ts";
@@ -13,13 +13,8 @@ import { PackedModel } from "./packed_model.ts";
 import { accepts } from "./ring_model.ts";
 import { SplitModel } from "./split_model.ts";
 import { TwinMemory } from "./twin_memory.ts";
-import {
-  BUFFERS,
-  RAM_SIZE,
-  type RingCase,
-  type RingSetup,
-  type RingStep,
-} from "./ring_steps.ts";
+import { LOW_BUFFERS, RAM_SIZE } from "./ram.ts";
+import type { RingCase, RingSetup, RingStep } from "./ring_steps.ts";
 
 /** What a device reads and writes of a chain at most. */
 const MAX_BYTES = 64;
@@ -115,7 +110,7 @@ export class RingRun {
     const model = new Model(this.#memory.model, setup);
     this.#setup = setup;
     this.#checked = new CheckedQueue(device, model, this.#ram);
-    this.#live = new LiveQueue(this.#checked, this.#declare(setup), {
+    this.#live = new LiveQueue(this.#checked, this.#handler(setup), {
       interrupt: () => {},
       commandPending: () => false,
       cutOff: () => false,
@@ -129,24 +124,17 @@ export class RingRun {
     this.#failed ??= error;
   }
 
-  #declare({ style }: RingSetup): QueueDeclaration {
-    const declaration = { name: "q", size: 0x8000 };
+  #handler({ style }: RingSetup): QueueHandler {
     switch (style) {
       case "handle":
-        return {
-          ...declaration,
-          handle: (chain) => this.#answer(this.#take(chain)),
-        };
+        return (chain) => this.#answer(this.#take(chain));
       case "later":
-        return {
-          ...declaration,
-          handle: (chain) =>
-            new Promise((resolve) =>
-              this.#held.push({ chain: this.#take(chain), resolve })
-            ),
-        };
+        return (chain) =>
+          new Promise((resolve) =>
+            this.#held.push({ chain: this.#take(chain), resolve })
+          );
       case "pull":
-        return { ...declaration, available: (queue) => this.#pull(queue) };
+        return { available: (queue) => this.#pull(queue) };
     }
   }
 
@@ -265,7 +253,7 @@ export class RingRun {
       indirect: false,
     });
     const tail = packed ? { low: 3, high: 0x82 } : { low: 2, high: 0 };
-    const buffer = { gpa: BUFFERS, length: 4, ...tail };
+    const buffer = { gpa: LOW_BUFFERS[0], length: 4, ...tail };
     this.#step({ op: "desc", at: desc, ...buffer });
     if (!packed) this.#step({ op: "u16", at: driver + 2, value: 1 });
     this.#serve();

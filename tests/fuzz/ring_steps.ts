@@ -1,15 +1,10 @@
 // Level A: what a driver and a device do with one ring, as plain data that can be printed, mutated and cut down.
 
-/** Bytes of guest RAM: little, so that all of it can be compared after each case. */
-export const RAM_SIZE = 0x4000;
-/** Where a valid driver has its indirect tables and its buffers; the rings lie below. */
-export const TABLES = 0x1000;
-export const BUFFERS = 0x2000;
-
 /** How the device takes chains: answers at once, answers later, or pulls them and gives them back when it likes. */
 export const STYLES = ["handle", "later", "pull"] as const;
 export type Style = (typeof STYLES)[number];
 
+/** Its addresses are the guest's. */
 export interface RingSetup {
   readonly packed: boolean;
   readonly inOrder: boolean;
@@ -22,7 +17,7 @@ export interface RingSetup {
   readonly indirect: boolean;
 }
 
-/** A descriptor's 16 bytes: flags and next in a split ring, id and flags in a packed one. */
+/** A descriptor's 16 bytes at a place of RAM's buffer: flags and next in a split ring, id and flags in a packed one. */
 export interface DescriptorStep {
   readonly op: "desc";
   readonly at: number;

@@ -57,8 +57,8 @@ export class SplitModel extends RingModel {
   protected override use(chain: ModelChain, written: number): void {
     const { device, size } = this.setup;
     const at = device + 4 + 8 * (this.#nextUsed % size);
-    this.memory.setUint32(at, chain.id, true);
-    this.memory.setUint32(at + 4, written, true);
+    this.setU32(at, chain.id);
+    this.setU32(at + 4, written);
     this.#nextUsed = (this.#nextUsed + 1) & 0xffff;
     this.setU16(device + 2, this.#nextUsed);
     this.#used++;

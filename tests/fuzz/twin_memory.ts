@@ -1,11 +1,17 @@
 // Level A: guest RAM, and the model's copy of it. The driver writes to both.
 import { Finding } from "./finding.ts";
-import { type MemoryStep, RAM_SIZE } from "./ring_steps.ts";
+import { RAM_SIZE, REGIONS } from "./ram.ts";
+import type { MemoryStep } from "./ring_steps.ts";
 import { poke } from "./poke.ts";
 
 export class TwinMemory {
   readonly #buffer = new SharedArrayBuffer(RAM_SIZE);
-  readonly shared = { buffer: this.#buffer, byteOffset: 0, size: RAM_SIZE };
+  readonly shared = {
+    buffer: this.#buffer,
+    byteOffset: 0,
+    size: RAM_SIZE,
+    regions: REGIONS,
+  };
   readonly bytes = new Uint8Array(this.#buffer);
   readonly #words = new Uint32Array(this.#buffer);
   readonly #real = new DataView(this.#buffer);

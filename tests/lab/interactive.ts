@@ -5,7 +5,7 @@ import { type LabOptions, runInLab } from "./lab.ts";
 
 export type InteractiveOptions = Pick<
   LabOptions,
-  "cwd" | "env" | "timeout" | "memory" | "cpus" | "onProgress"
+  "cwd" | "env" | "paths" | "timeout" | "memory" | "cpus" | "onProgress"
 >;
 
 const CTRL_CLOSE_BRACKET = 0x1d;

@@ -22,6 +22,8 @@ export interface LabOptions extends FetchOptions, MachineOptions {
   readonly cwd?: string;
   /** Added to HOME, TERM, NO_COLOR, DENO_* and PADDOCK_*, which are passed on. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Files and folders outside the repository to take along, by absolute path. */
+  readonly paths?: readonly string[];
   /** Seconds until the lab is ended; 600 if absent. */
   readonly timeout?: number;
   /** Ends the lab. */
@@ -88,7 +90,8 @@ export async function runInLab(
   command: readonly string[],
   options: LabOptions = {},
 ): Promise<LabResult> {
-  const { cwd = REPOSITORY, env = {}, timeout = 600, terminal } = options;
+  const { cwd = REPOSITORY, env = {}, timeout = 600, terminal, paths = [] } =
+    options;
   const lab = await ensureLab(options);
   const folder = await Deno.makeTempDir({ prefix: "paddock-lab-" });
   try {
@@ -97,6 +100,7 @@ export async function runInLab(
       cwd,
       env,
       timeout,
+      paths,
       ...(terminal ? { terminal } : {}),
     });
     const base = await Deno.readFile(lab.initramfs);

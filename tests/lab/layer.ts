@@ -1,6 +1,7 @@
 // What differs from run to run in the lab: the working tree, Deno's cache and the command, as an archive
 // that the lab's first process stacks over the base image.
 
+import { HostError } from "../../core/errors.ts";
 import { cacheFolder, exists } from "../../core/image/cache.ts";
 import { type CpioEntry, writeCpio } from "../../core/image/cpio.ts";
 import sessionScript from "./session.sh" with { type: "text" };
@@ -12,11 +13,15 @@ export interface Session {
   /** Seconds after which the lab switches itself off, should nobody be left to end it. */
   readonly timeout: number;
   readonly terminal?: { readonly rows: number; readonly columns: number };
+  /** Files and folders outside the repository to take along, by absolute path. */
+  readonly paths: readonly string[];
 }
 
 const SKIPPED = new Set([".git", "node_modules"]);
 const DATABASE = /^(dep_analysis|node_analysis|v8_code)_cache_v\d+(-wal)?$/;
 const DATABASE_LIMIT = 32 * 1024 * 1024;
+/** All of it is in the lab's memory. */
+const LAYER_LIMIT = 1024 * 1024 * 1024;
 const PASSED_ON =
   /^(NO_COLOR|FORCE_COLOR|TERM|COLORTERM|LANG|LC_ALL|DENO_.*|PADDOCK_.*)$/;
 
@@ -31,6 +36,10 @@ export async function buildLayer(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const layer = new Layer();
   await layer.addTree(REPOSITORY);
+  for (const path of session.paths) {
+    if ((await Deno.stat(path)).isFile) await layer.addFile(path);
+    else await layer.addTree(path);
+  }
   await addDenoCache(layer);
   layer.addText("/lab/session.sh", sessionScript);
   layer.addText("/lab/command.sh", commandScript(session));
@@ -46,6 +55,7 @@ export async function buildLayer(
 class Layer {
   readonly entries: CpioEntry[] = [];
   readonly #folders = new Set<string>();
+  #bytes = 0;
 
   addText(path: string, text: string): void {
     this.#addFolder(path.slice(0, path.lastIndexOf("/")));
@@ -77,6 +87,12 @@ class Layer {
     try {
       const { mode } = await Deno.stat(path);
       const data = await Deno.readFile(path);
+      this.#bytes += data.length;
+      if (this.#bytes > LAYER_LIMIT) {
+        throw new HostError(
+          `${path} is too much for the lab, which takes all of its folder along; move what is large elsewhere`,
+        );
+      }
       this.entries.push({
         type: "file",
         path: `layer${path}`,

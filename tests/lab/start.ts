@@ -1,16 +1,21 @@
-// `deno task start`: the main job. Boots the default manifest here, or in the lab where this host's KVM cannot run Linux.
+// `deno task start [manifest]`: `paddock run`, here or in the lab where this host's KVM cannot run Linux.
 
+import { existsSync } from "node:fs";
 import { canRunLinux, probeKernelMode } from "../../core/arch/x86_64/probe.ts";
-import { printNote } from "../../core/cli/output.ts";
+import { type ArgsOf, parseCliArgs, UsageError } from "../../core/cli/args.ts";
+import { printNote, reportError } from "../../core/cli/output.ts";
 import { run } from "../../core/cli/run.ts";
 import { HostError } from "../../core/errors.ts";
 import { fetchGuest } from "../../core/image/initramfs.ts";
 import { KvmSystem } from "../../core/kvm/system.ts";
+import { MANIFEST_NAME } from "../../core/manifest/load.ts";
+import type { VmConfig } from "../../core/manifest/config.ts";
+import { fromFileUrl, resolve } from "../../core/manifest/paths.ts";
+import { readManifestOrDefault } from "../../core/manifest/source.ts";
 import { runInteractively } from "./interactive.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const HELLO = new URL("../guests/hello/vm.json", import.meta.url).pathname;
-const DEFAULTS = { logLevel: "info", json: false, color: true } as const;
 
 /** Null where Linux runs on this host's KVM, else one line that says why it does not. */
 function whyNotHere(): { reason: string; hasKvm: boolean } | null {
@@ -27,32 +32,74 @@ function whyNotHere(): { reason: string; hasKvm: boolean } | null {
   }
 }
 
-async function start(): Promise<number> {
+async function start(argv: readonly string[]): Promise<number> {
+  const args = parseCliArgs(["run", ...argv]);
+  if (args.command !== "run") {
+    throw new UsageError("start takes what paddock run takes; see its --help");
+  }
   const obstacle = whyNotHere();
-  const runHere = (manifest: string | undefined) =>
-    run({
-      command: "run",
-      manifest,
-      script: undefined,
-      trace: [],
-      ...DEFAULTS,
-    });
-  if (obstacle === null) return await runHere(undefined);
+  if (obstacle === null) return await run(args);
   printNote(`${obstacle.reason}: booting in the lab, a machine in software`);
   try {
-    await fetchGuest({ onProgress: printNote });
-    const command = [Deno.execPath(), "run", "-A", `${ROOT}main.ts`, "run"];
-    return await runInteractively(command, {
-      cwd: ROOT,
-      onProgress: printNote,
-    });
+    return await runThere(args, argv);
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
     printNote(error.message);
-    if (!obstacle.hasKvm) return 1;
+    if (!obstacle.hasKvm || isNamed(args)) return 1;
     printNote("Running the embedded guest instead, which needs neither");
-    return await runHere(HELLO);
+    return await run({ ...args, manifest: HELLO });
   }
 }
 
-if (import.meta.main) Deno.exit(await start());
+/** Whether it is the user's manifest, and not the one that is used without any. */
+function isNamed({ manifest }: ArgsOf<"run">): boolean {
+  return manifest !== undefined || existsSync(MANIFEST_NAME);
+}
+
+/** The same command in the lab, with copies of what the manifest names. */
+async function runThere(
+  args: ArgsOf<"run">,
+  argv: readonly string[],
+): Promise<number> {
+  // What is wrong with it is said here, and at once.
+  const { manifest, script } = args;
+  const config = readManifestOrDefault(manifest, script);
+  const named = isNamed(args);
+  await fetchGuest({ onProgress: printNote });
+  const words = argv.map((word) => {
+    if (word === `--script=${script}`) return `--script=${resolve(script!)}`;
+    return word === manifest || word === script ? resolve(word) : word;
+  });
+  if (named && manifest === undefined) words.push(resolve(MANIFEST_NAME));
+  return await runInteractively(
+    [Deno.execPath(), "run", "-A", `${ROOT}main.ts`, "run", ...words],
+    {
+      cwd: named ? config.folder : ROOT,
+      paths: pathsOf(config, named),
+      onProgress: printNote,
+    },
+  );
+}
+
+/** The folder of a manifest that is named, and what a manifest names elsewhere, but for disks. */
+function pathsOf(
+  { folder, boot, devices }: VmConfig,
+  isNamed: boolean,
+): string[] {
+  const { kernel, initrd, flat, script } = boot as Record<string, unknown>;
+  const files = [kernel, initrd, flat, script].filter((path) =>
+    typeof path === "string"
+  );
+  const modules = devices.filter(({ module }) => module.startsWith("file:"))
+    .map(({ module }) => fromFileUrl(new URL(".", module)));
+  const all = [...isNamed ? [folder] : [], ...files, ...modules].filter((
+    path,
+  ) => !`${path}/`.startsWith(ROOT));
+  return [...new Set(all)];
+}
+
+try {
+  Deno.exit(await start(Deno.args));
+} catch (error) {
+  Deno.exit(reportError(error, !Deno.args.includes("--no-color")));
+}

@@ -25,8 +25,6 @@ const EXPECTED = [
   /AMD Zen\d \w+ bug detected/,
   /Speculative Return Stack Overflow: WARNING/,
   /"pci=nocrs" and report a bug/,
-  // The initramfs holds no device files; devtmpfs comes with init.
-  /Warning: unable to open an initial console/,
   // Written in kernels for each CPU's mitigations.
   /WARNING: Spectre v2/,
 ];

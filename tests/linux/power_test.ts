@@ -42,10 +42,10 @@ linuxTest("A guest that is paused loses no time and goes on", async () => {
           await vm.pause();
           // What was printed before may still be on its way.
           await new Promise((next) => setTimeout(next, 200));
-          const before = [text(), vm.statistics.exits];
+          const before = [text(), (await vm.statistics()).exits];
           await new Promise((next) => setTimeout(next, 300));
-          assertEquals([text(), vm.statistics.exits], before);
-          vm.resume();
+          assertEquals([text(), (await vm.statistics()).exits], before);
+          await vm.resume();
           const length = text().length;
           await until("more output", () => text().length > length);
         }

@@ -37,7 +37,6 @@ linuxTest(
           use: new URL("../support/faulty_block.ts", import.meta.url).href,
           path,
           readOnly: false,
-          serial: "",
           failAt: 60,
           // It wraps the built-in device, whose folder is not its own.
           permissions: { read: [path, DEVICES], write: [path] },

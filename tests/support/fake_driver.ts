@@ -1,8 +1,10 @@
 // The driver's side of a split ring, in raw offsets (virtio-v1.3 §2.7), so that it checks the device's side.
+import { splitRam } from "../../core/memory/ram_map.ts";
 
 /** RAM of a small guest, without KVM: addresses are offsets. */
 export function fakeRam(size = 1 << 20) {
-  return { buffer: new SharedArrayBuffer(size), byteOffset: 0, size };
+  const buffer = new SharedArrayBuffer(size);
+  return { buffer, byteOffset: 0, size, regions: splitRam(size) };
 }
 export type FakeRam = ReturnType<typeof fakeRam>;
 
@@ -37,9 +39,9 @@ export class FakeRing {
 
   /** Lays a ring out from `at` on, its used part aligned to `align`; the indirect tables follow it. */
   constructor(ram: FakeRam, size: number, at = 0x1000, align = 4) {
-    this.view = new DataView(ram.buffer);
-    this.bytes = new Uint8Array(ram.buffer);
-    this.#u16 = new Uint16Array(ram.buffer);
+    this.view = new DataView(ram.buffer, ram.byteOffset);
+    this.bytes = new Uint8Array(ram.buffer, ram.byteOffset);
+    this.#u16 = new Uint16Array(ram.buffer, ram.byteOffset);
     this.size = size;
     this.desc = at;
     this.avail = at + 16 * size;

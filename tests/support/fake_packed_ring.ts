@@ -26,9 +26,9 @@ export class FakePackedRing {
 
   /** Lays a ring out from `at` on; the event areas and the indirect tables follow it. */
   constructor(ram: FakeRam, size: number, at = 0x1000) {
-    this.view = new DataView(ram.buffer);
-    this.bytes = new Uint8Array(ram.buffer);
-    this.#u16 = new Uint16Array(ram.buffer);
+    this.view = new DataView(ram.buffer, ram.byteOffset);
+    this.bytes = new Uint8Array(ram.buffer, ram.byteOffset);
+    this.#u16 = new Uint16Array(ram.buffer, ram.byteOffset);
     this.size = size;
     this.desc = at;
     this.driverEvent = at + 16 * size;

@@ -4,24 +4,26 @@ import type { FakeMachine } from "../support/fake_machine.ts";
 import { FakePackedRing } from "../support/fake_packed_ring.ts";
 
 /** A device of one queue that writes how many bytes it read, in one byte; `ms` is how long it thinks. */
-export const ECHO = `({ options }) => ({
+export const ECHO = `{
   id: 0x2a,
-  queues: [{ name: "q", size: 16, async handle({ readable, writable }) {
+  queues: { q: 16 },
+  create: ({ options }) => ({ queues: { async q({ readable, writable }) {
     const length = readable.remaining;
     if (options.ms) await new Promise((go) => setTimeout(go, options.ms));
     return writable.write(new Uint8Array([length]));
-  } }],
-})`;
+  } } }),
+}`;
 
 /** Reads how many ms to think from each request's first byte. */
-export const THINKER = `() => ({
+export const THINKER = `{
   id: 0x2a,
-  queues: [{ name: "q", size: 16, async handle({ readable, writable }) {
+  queues: { q: 16 },
+  create: () => ({ queues: { async q({ readable, writable }) {
     const ms = readable.u8();
     await new Promise((go) => setTimeout(go, ms));
     return writable.write(new Uint8Array([ms]));
-  } }],
-})`;
+  } } }),
+}`;
 
 export async function offered(
   machine: FakeMachine,

@@ -74,13 +74,13 @@ Deno.test("A device leaves descriptors, the avail ring and readable buffers as t
 
 Deno.test("What a used element says is there when the used index is", async () => {
   await using machine = await FakeMachine.start({
-    module: inlineModule(`() => {
+    module: inlineModule(`{ id: 0x2a, queues: { q: 16 }, create() {
       let count = 0;
-      return { id: 0x2a, queues: [{ name: "q", size: 16, handle({ writable }) {
+      return { queues: { q({ writable }) {
         count = (count % 200) + 1;
         return writable.write(new Uint8Array(count).fill(count));
-      } }] };
-    }`),
+      } } };
+    } }`),
   });
   const ring = await machine.bringUp(16);
   const buffer = { at: 0x9000, length: 256, write: true };

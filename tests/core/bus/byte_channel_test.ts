@@ -41,6 +41,22 @@ Deno.test("ByteChannel takes nothing off the hands of a reader that does not rea
   assertEquals(taken, [10 * KiB]);
 });
 
+Deno.test("ByteChannel joins small chunks that nobody has read yet, and tells each byte once", async () => {
+  const { channel: output, taken } = channel();
+  const reader = output.readable.getReader();
+  const length = 100 * KiB;
+  for (let i = 0; i < length; i++) output.push(chunk(1, i % 251));
+  assertEquals(output.pending, length);
+  let read = 0;
+  let chunks = 0;
+  for (; read < length; chunks++) {
+    const { value } = await within(reader.read());
+    assertEquals(value!.every((byte) => byte === read++ % 251), true);
+  }
+  assertEquals(chunks, 25);
+  assertEquals(sum(taken), length);
+});
+
 Deno.test("ByteChannel lets go of what a reader left behind", async () => {
   const { channel: output, taken } = channel();
   const reader = output.readable.getReader();

@@ -11,7 +11,9 @@ const RUN = {
   command: "run",
   manifest: undefined,
   script: undefined,
+  sandbox: "strict",
   trace: [],
+  watch: false,
 } as const;
 
 const GOOD: readonly (readonly [string, CliArgs])[] = [
@@ -46,8 +48,54 @@ const GOOD: readonly (readonly [string, CliArgs])[] = [
     command: "check",
     manifest: "a.json",
   }],
+  ["permissions a.json", {
+    ...GLOBAL,
+    command: "permissions",
+    manifest: "a.json",
+  }],
   ["doctor", { ...GLOBAL, command: "doctor" }],
   ["schema", { ...GLOBAL, command: "schema" }],
+  ["plugin new a/b --force", {
+    ...GLOBAL,
+    command: "plugin new",
+    dir: "a/b",
+    force: true,
+  }],
+  ["plugin list", {
+    ...GLOBAL,
+    command: "plugin list",
+    manifest: undefined,
+  }],
+  ["plugin list vm.json", {
+    ...GLOBAL,
+    command: "plugin list",
+    manifest: "vm.json",
+  }],
+  ["plugin inspect --json mod.ts", {
+    ...GLOBAL,
+    json: true,
+    command: "plugin inspect",
+    module: "mod.ts",
+  }],
+  ["plugin test block", {
+    ...GLOBAL,
+    command: "plugin test",
+    module: "block",
+    options: {},
+  }],
+  ['plugin test block --options {"path":"x","readOnly":true}', {
+    ...GLOBAL,
+    command: "plugin test",
+    module: "block",
+    options: { path: "x", readOnly: true },
+  }],
+  ["plugin serve rng --socket=s --options={}", {
+    ...GLOBAL,
+    command: "plugin serve",
+    module: "rng",
+    options: {},
+    socket: "s",
+  }],
   ["--help", { ...GLOBAL, command: "help" }],
   ["run -h", { ...GLOBAL, command: "help" }],
   ["-V", { ...GLOBAL, command: "version" }],
@@ -57,11 +105,11 @@ const BAD: readonly (readonly [string, string])[] = [
   ["chekc", 'Unknown command "chekc"; did you mean check?'],
   [
     "toast",
-    'Unknown command "toast"; the commands are run, init, check, doctor, schema, explain',
+    'Unknown command "toast"; the commands are run, init, check, permissions, doctor, schema, explain, plugin',
   ],
   [
     "constructor",
-    'Unknown command "constructor"; the commands are run, init, check, doctor, schema, explain',
+    'Unknown command "constructor"; the commands are run, init, check, permissions, doctor, schema, explain, plugin',
   ],
   ["--forse init", 'Unknown option "--forse"; did you mean --force?'],
   ["--no-colour", 'Unknown option "--no-colour"; did you mean --no-color?'],
@@ -79,8 +127,59 @@ const BAD: readonly (readonly [string, string])[] = [
   ["--json=yes check", "--json takes no value; write it alone"],
   ["check a.json b.json", 'check takes one manifest; remove "b.json"'],
   ["doctor now", 'doctor takes no operand; remove "now"'],
-  ["check --force", "--force belongs to init, not to check; remove it"],
+  [
+    "check --force",
+    "--force belongs to init and plugin new, not to check; remove it",
+  ],
   ["init --script a.sh", "--script belongs to run, not to init; remove it"],
+  [
+    "run --force",
+    "--force belongs to init and plugin new, not to run; remove it",
+  ],
+  ["plugin", "plugin needs a command: new, test, list, inspect, serve"],
+  [
+    "plugin isnpect x",
+    'Unknown command "plugin isnpect"; did you mean plugin inspect?',
+  ],
+  [
+    "plugin forget",
+    'Unknown command "plugin forget"; the commands are new, test, list, inspect, serve',
+  ],
+  [
+    "plugin constructor",
+    'Unknown command "plugin constructor"; the commands are new, test, list, inspect, serve',
+  ],
+  ["plugin new", "plugin new needs a name; see paddock --help"],
+  ["plugin test", "plugin test needs a module; see paddock --help"],
+  [
+    "plugin inspect a.ts b.ts",
+    'plugin inspect takes one module; remove "b.ts"',
+  ],
+  [
+    "plugin list a.json b.json",
+    'plugin list takes one manifest; remove "b.json"',
+  ],
+  [
+    "plugin inspect rng --options {}",
+    "--options belongs to plugin test and plugin serve, not to plugin inspect; remove it",
+  ],
+  [
+    "plugin test rng --socket s",
+    "--socket belongs to plugin serve, not to plugin test; remove it",
+  ],
+  ["plugin test rng --options", "--options needs a value; see paddock --help"],
+  [
+    "plugin serve rng",
+    "plugin serve needs --socket PATH, where a front end such as QEMU connects",
+  ],
+  ...["{", "1", "null", "[]", '"x"'].map((json) =>
+    [
+      `plugin test rng --options ${json}`,
+      `--options must be a JSON object such as '{ "path": "disk.img" }', not ${
+        JSON.stringify(json)
+      }`,
+    ] as const
+  ),
 ];
 
 const words = (line: string) => line === "" ? [] : line.split(" ");
@@ -107,6 +206,6 @@ Deno.test("parseCliArgs() refuses an empty name and one that would break the lin
   assertEquals(
     (assertThrows(() => parseCliArgs(["a\n\x1b[2J"]), UsageError) as UsageError)
       .message,
-    'Unknown command "a\\n\\u001b[2J"; the commands are run, init, check, doctor, schema, explain',
+    'Unknown command "a\\n\\u001b[2J"; the commands are run, init, check, permissions, doctor, schema, explain, plugin',
   );
 });

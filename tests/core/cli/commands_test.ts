@@ -154,6 +154,7 @@ Deno.test("schema prints a JSON Schema that knows every built-in device and its 
       "name",
       "virtio",
       "permissions",
+      "isolation",
       "path",
       "size",
       "readOnly",
@@ -169,7 +170,8 @@ Deno.test("help fits 80 columns and names every command, option and exit status"
   for (const line of HELP.split("\n")) assert(line.length <= 80, line);
   for (
     const word of [
-      ..."run init check doctor schema".split(" "),
+      ..."run init check permissions doctor schema explain".split(" "),
+      ..."new list inspect test serve --options --socket".split(" "),
       ..."--script --force --json --log-level --no-color --help --version"
         .split(" "),
       ..."Ctrl-A 0 1 2 3 4 5 6 130 143".split(" "),

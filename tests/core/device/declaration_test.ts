@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import {
   offeredFeatures,
   readDeclaration,
@@ -106,27 +106,35 @@ neverStarts(
   "file:///nonexistent/mod.ts",
   "",
 );
-neverStarts("that exports no function", inlineModule("42"), "defineDevice");
+neverStarts("that exports no device", inlineModule("42"), "defineDevice");
 neverStarts(
-  "whose factory throws",
-  inlineModule(`() => { throw new Error("no file") }`),
+  "whose create() throws",
+  inlineModule(
+    `{ id: 1, queues: {}, create() { throw new Error("no file") } }`,
+  ),
   "no file",
 );
 neverStarts(
-  "whose factory rejects",
-  inlineModule(`async () => { throw 1 }`),
+  "whose create() rejects",
+  inlineModule(`{ id: 1, queues: {}, async create() { throw 1 } }`),
   "1",
 );
-neverStarts("whose factory returns nothing", inlineModule("() => {}"), "");
+neverStarts(
+  "whose create() returns nothing",
+  inlineModule("{ id: 1, queues: {}, create() {} }"),
+  "create() returned undefined",
+);
 neverStarts(
   "that declares a wrong id",
-  inlineModule("() => ({ id: -1, queues: [] })"),
+  inlineModule("{ id: -1, queues: {}, create: () => ({ queues: {} }) }"),
   "id -1",
 );
 neverStarts(
   "that declares what cannot be posted",
-  inlineModule("() => ({ id: 1, queues: [], features: [() => {}] })"),
-  "",
+  inlineModule(
+    "{ id: 1, queues: {}, features: { A: () => {} }, create: () => ({ queues: {} }) }",
+  ),
+  "feature bit () => {}",
 );
 neverStarts(
   "whose module never ends",
@@ -137,7 +145,7 @@ neverStarts(
 Deno.test("A device's module may await before it exports", async () => {
   await using machine = await FakeMachine.start({
     module: inlineModule(
-      `async () => ({ id: 9, queues: [] })`,
+      `{ id: 9, queues: {}, create: async () => ({ queues: {} }) }`,
       "await new Promise((go) => setTimeout(go, 50))",
     ),
   });
@@ -146,14 +154,17 @@ Deno.test("A device's module may await before it exports", async () => {
 
 Deno.test("An update before the declaration is accepted is not lost", async () => {
   await using machine = new FakeMachine({
-    module: inlineModule(`({ port, updateConfig }) => {
-      port.onmessage = (bytes) => updateConfig(0, bytes);
-      return { id: 9, queues: [], config: new Uint8Array(2) };
-    }`),
+    module: inlineModule(`{ id: 9, queues: {}, config: { bytes: 2 },
+      create({ port, updateConfig }) {
+        port.onmessage = (bytes) => updateConfig({ bytes });
+        return { queues: {} };
+      } }`),
   });
   machine.host.start();
   machine.host.port.postMessage(new Uint8Array([5, 6]));
   await machine.host.declared;
-  await machine.until(() => machine.words[2] === 2);
-  assertEquals(await machine.read(0x100, 2), 0x0605);
+  for (let look = 0; await machine.read(0x100, 2) !== 0x0605; look++) {
+    assert(look < 200, "the update is lost");
+    await new Promise((go) => setTimeout(go, 5));
+  }
 });

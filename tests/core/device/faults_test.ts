@@ -12,14 +12,21 @@ const STUCK =
 /** A device that does what the first byte of a request says; it outlives most of that. */
 function device(evil: string, before = ""): string {
   return inlineModule(
-    `({ log, port, updateConfig }) => ({
+    `{
       id: 7,
-      config: new Uint8Array(4),
-      queues: [{ name: "q", size: 8, handle({ readable, writable, capacity }) {
-        if (readable.u8() !== 0) return (() => { ${evil} })();
-        return writable.write(new Uint8Array([0xaa]));
-      } }],
-    })`,
+      features: { A: 3 },
+      config: { byte: "u8", bytes: 3 },
+      queues: { q: 8 },
+      create: ({ queue, negotiated, updateConfig }) => ({
+        queues: { q({ readable, writable, capacity }) {
+          if (readable.u8() !== 0) {
+            writable.write(new Uint8Array([0x55]));
+            return (() => { ${evil} })();
+          }
+          return writable.write(new Uint8Array([0xaa]));
+        } },
+      }),
+    }`,
     before,
   );
 }
@@ -30,6 +37,11 @@ async function ask(machine: FakeMachine, evil: number) {
   ring.add({ at: 0x9000, length: 1 }, answer);
   machine.kick();
   return ring;
+}
+
+/** Waits until the device is about to do what it was asked for: it writes into the chain first. */
+function taken(machine: FakeMachine): Promise<void> {
+  return machine.until(() => machine.bytes[0x8000] === 0x55);
 }
 
 async function servesAfterReset(machine: FakeMachine) {
@@ -75,17 +87,35 @@ recovers(
 );
 recovers(
   "changes configuration space that it does not have",
-  `updateConfig(3, new Uint8Array(2))`,
-  "declares 4",
+  `updateConfig({ more: 1 })`,
+  "there is no config field more",
+);
+recovers(
+  "changes configuration space to what a field cannot hold",
+  `updateConfig({ byte: 256 })`,
+  "config field byte takes a whole number from 0 to 255, not 256",
+);
+recovers(
+  "asks for a feature that it does not declare",
+  `negotiated("toString")`,
+  "there is no feature toString",
+);
+recovers(
+  "asks for a queue that it does not declare",
+  `queue("toString")`,
+  "there is no queue toString",
 );
 
-Deno.test("ConfigGeneration stays usable after a refused updateConfig", async () => {
+Deno.test("A refused updateConfig changes nothing, nor does it keep ConfigGeneration", async () => {
   await using machine = await FakeMachine.start({
-    module: device(`updateConfig(-1, new Uint8Array(2))`),
+    module: device(`updateConfig({ byte: 5, bytes: new Uint8Array(2) })`),
   });
+  const before = machine.words[2]!;
   await ask(machine, 1);
   await machine.needsReset();
-  assertEquals(await machine.read(0x0fc), 0);
+  assertStringIncludes(machine.faults.join(), "a Uint8Array of 3 bytes");
+  assertEquals([machine.words[2]! & 1, machine.words[2]], [0, before]);
+  assertEquals(await machine.read(0x100), 0);
 });
 
 for (
@@ -102,7 +132,7 @@ for (
       budgetMs: BUDGET,
     });
     await ask(machine, 1);
-    await new Promise((go) => setTimeout(go, 20));
+    await taken(machine);
     const started = performance.now();
     await machine.reset();
     assert(performance.now() - started < BUDGET + 500);
@@ -126,7 +156,7 @@ Deno.test("A device that answers after it was cut off writes nothing", async () 
     budgetMs: 200,
   });
   const ring = await ask(machine, 1);
-  await new Promise((go) => setTimeout(go, 20));
+  await taken(machine);
   await machine.reset();
   const after = machine.bytes.slice();
   await new Promise((go) => setTimeout(go, 700));
@@ -151,9 +181,9 @@ Deno.test("A device that dies again and again costs nobody else anything", async
 
 Deno.test("A device whose reset() throws is reset all the same", async () => {
   await using machine = await FakeMachine.start({
-    module: inlineModule(`() => ({ id: 7,
-      queues: [{ name: "q", size: 8, handle: ({ writable }) => writable.write(new Uint8Array(1)) }],
-      reset() { throw new Error("reset fails"); } })`),
+    module: inlineModule(`{ id: 7, queues: { q: 8 }, create: () => ({
+      queues: { q: ({ writable }) => writable.write(new Uint8Array(1)) },
+      reset() { throw new Error("reset fails"); } }) }`),
   });
   await machine.bringUp();
   await machine.reset();
@@ -173,7 +203,7 @@ for (
   Deno.test(`A device whose close() ${name} does not hold the VM`, async () => {
     const machine = await FakeMachine.start({
       module: inlineModule(
-        `() => ({ id: 7, queues: [], close() { ${close} } })`,
+        `{ id: 7, queues: {}, create: () => ({ queues: {}, close() { ${close} } }) }`,
       ),
       budgetMs: BUDGET,
     });

@@ -2,35 +2,34 @@ import { assert, assertEquals } from "@std/assert";
 import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
 
 /** Writes the number of the request into each chain; `log` for what it was told. */
-const COUNTER = inlineModule(`({ log, negotiated, updateConfig }) => {
-  let count = 0;
-  return {
-    id: 0x1234,
-    features: [3],
-    config: new Uint8Array([1, 2, 3, 4, 5, 6]),
-    queues: [
-      { name: "q0", size: 16, handle: ({ writable }) => writable.write(new Uint8Array([++count])) },
-      { name: "q1", size: 4, handle: () => 0 },
-      { name: "never", size: 4 },
-    ],
-    writeConfig(offset, size, value) {
-      log(["config", offset, size, value].join());
-      updateConfig(0, new Uint8Array([value]));
-    },
-    activate: () => log("activate " + negotiated(3) + negotiated(4)),
-    reset: () => log("reset"),
-    close: () => log("close"),
-  };
+const COUNTER = inlineModule(`{
+  id: 0x1234,
+  features: { A: 3, B: 4 },
+  queues: { q0: 16, q1: 4, never: 4 },
+  create({ log, negotiated }) {
+    let count = 0;
+    return {
+      queues: {
+        q0: ({ writable }) => writable.write(new Uint8Array([++count])),
+        q1: () => 0,
+        never: null,
+      },
+      activate: () => log("activate " + negotiated("A") + negotiated("B")),
+      reset: () => log("reset"),
+      close: () => log("close"),
+    };
+  },
 }`);
 
 /** Answers each request \`ms\` later. */
-const SLOW = inlineModule(`({ options }) => ({
+const SLOW = inlineModule(`{
   id: 7,
-  queues: [{ name: "q", size: 16, async handle({ writable }) {
+  queues: { q: 16 },
+  create: ({ options }) => ({ queues: { async q({ writable }) {
     await new Promise((go) => setTimeout(go, options.ms));
     return writable.write(new Uint8Array([0xee]));
-  } }],
-})`);
+  } } }),
+}`);
 
 const answer = { at: 0x8000, length: 16, write: true };
 
@@ -164,7 +163,7 @@ Deno.test("Ten thousand resets with requests in flight leave nothing behind", as
       assertEquals(ring.usedIdx, used);
     }
   }
-  assert(performance.now() - started < 20_000);
+  assert(performance.now() - started < 60_000);
   const ring = await machine.bringUp();
   ring.add(answer);
   machine.kick();
@@ -175,17 +174,19 @@ Deno.test("Ten thousand resets with requests in flight leave nothing behind", as
 
 Deno.test("A chain that a device pulled and kept is empty after the reset", async () => {
   await using machine = await FakeMachine.start({
-    module: inlineModule(`({ log, port, queue }) => {
+    module: inlineModule(
+      `{ id: 7, queues: { q: 4 }, create({ log, port, queue }) {
       let kept;
       port.onmessage = () => {
         log("left " + kept.writable.write(new Uint8Array([1, 2, 3])));
-        queue(0).addUsed(kept, 3);
-        queue(0).flush();
+        queue("q").addUsed(kept, 3);
+        queue("q").flush();
         log("given back");
       };
-      return { id: 7, queues: [{ name: "q", size: 4,
-        available(queue) { kept ??= queue.pop() ?? undefined; } }] };
-    }`),
+      return { queues: { q: {
+        available(queue) { kept ??= queue.pop() ?? undefined; } } } };
+    } }`,
+    ),
   });
   const ring = await machine.bringUp(4);
   ring.add(answer);

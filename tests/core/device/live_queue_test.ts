@@ -14,7 +14,7 @@ function pulled(wiring: Partial<LiveQueueWiring> = {}) {
   const ring = new FakeRing(ram, 8);
   const queue = new LiveQueue(
     new SplitQueue(new RamView(ram), ring.setup()),
-    { name: "q", size: 8 },
+    null,
     {
       interrupt: () => {},
       commandPending: () => false,

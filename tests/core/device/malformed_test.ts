@@ -22,8 +22,8 @@ const MESSAGES: readonly (readonly [string, string])[] = [
 for (const [what, message] of MESSAGES) {
   Deno.test(`A device that posts ${what} fails alone`, async () => {
     await using machine = await FakeMachine.start({
-      module: inlineModule(`() => ({
-        id: 7, queues: [], activate() { self.postMessage(${message}); } })`),
+      module: inlineModule(`{ id: 7, queues: {}, create: () => ({
+        queues: {}, activate() { self.postMessage(${message}); } }) }`),
       budgetMs: 500,
     });
     await machine.bringUp();
@@ -36,9 +36,10 @@ for (const [what, message] of MESSAGES) {
 
 Deno.test("A flood of malformed messages is one fault", async () => {
   await using machine = await FakeMachine.start({
-    module: inlineModule(`() => ({ id: 7, queues: [], activate() {
-      for (let i = 0; i < 10000; i++) self.postMessage(i);
-    } })`),
+    module: inlineModule(`{ id: 7, queues: {}, create: () => ({
+      queues: {}, activate() {
+        for (let i = 0; i < 10000; i++) self.postMessage(i);
+      } }) }`),
   });
   await machine.bringUp();
   await machine.until(() => machine.faults.length > 0);
@@ -48,8 +49,9 @@ Deno.test("A flood of malformed messages is one fault", async () => {
 
 Deno.test("A log line and a fault are cut at 1000 characters", async () => {
   await using machine = await FakeMachine.start({
-    module: inlineModule(`({ log }) => ({ id: 7, queues: [], activate() {
-      log("x".repeat(1e6)); throw new Error("y".repeat(1e6)); } })`),
+    module: inlineModule(`{ id: 7, queues: {}, create: ({ log }) => ({
+      queues: {}, activate() {
+        log("x".repeat(1e6)); throw new Error("y".repeat(1e6)); } }) }`),
   });
   await machine.bringUp();
   await machine.until(() => machine.faults.length > 0);

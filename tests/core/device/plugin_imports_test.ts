@@ -4,7 +4,10 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { FakeMachine } from "../../support/fake_machine.ts";
 
 const DEVICE =
-  `export default () => ({ id: 4, queues: [], config: Uint8Array.of(value) });`;
+  `export default { id: 4, queues: {}, config: { value: "u8" }, create({ updateConfig }) {
+    updateConfig({ value });
+    return { queues: {} };
+  } };`;
 
 /** Starts a device whose folder holds these files; returns its config byte, or what it was blamed for. */
 async function start(files: Record<string, string>): Promise<number | string> {

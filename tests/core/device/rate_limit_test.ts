@@ -11,11 +11,10 @@ Deno.test("RateLimit gives so many a second, and then again", async () => {
 });
 
 Deno.test("A device that floods main with messages is cut off, and its log is short", async () => {
-  const module = inlineModule(`({ log }) => ({
-    id: 4,
-    queues: [],
+  const module = inlineModule(`{ id: 4, queues: {}, create: ({ log }) => ({
+    queues: {},
     activate() { for (let i = 0; i < 250000; i++) log("again"); },
-  })`);
+  }) }`);
   await using machine = await FakeMachine.start({ module });
   await machine.negotiate();
   await machine.driverOk();

@@ -2,6 +2,8 @@ import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import {
   cacheFolder,
   contentKey,
+  prune,
+  touch,
   withCacheLock,
   writeWhole,
 } from "../../../core/image/cache.ts";
@@ -73,4 +75,29 @@ Deno.test("withCacheLock() lets one holder in at a time", async () => {
 Deno.test("contentKey() tells apart the same bytes cut differently", async () => {
   assertNotEquals(await contentKey(["ab", "c"]), await contentKey(["a", "bc"]));
   assertEquals(await contentKey(["ab"]), await contentKey(["ab"]));
+});
+
+Deno.test("prune() removes what was not used for 30 days, and nothing else", async () => {
+  const folder = await Deno.makeTempDir();
+  const age = (name: string, days: number) => {
+    const then = new Date(Date.now() - days * 86_400_000);
+    return Deno.utime(`${folder}/${name}`, then, then);
+  };
+  for (const name of ["new", "month", "old", "used", "half.tmp"]) {
+    await Deno.writeTextFile(`${folder}/${name}`, name);
+  }
+  await age("month", 29);
+  for (const name of ["old", "used", "half.tmp"]) await age(name, 31);
+  // A folder is not what is pruned.
+  await Deno.mkdir(`${folder}/folder/inside`, { recursive: true });
+  await age("folder", 31);
+  touch(`${folder}/used`);
+  await prune(folder);
+  const left = [...Deno.readDirSync(folder)].map(({ name }) => name);
+  assertEquals(left.sort(), ["folder", "month", "new", "used"]);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("touch() of what is not there does nothing", () => {
+  touch("/nowhere/at/all");
 });

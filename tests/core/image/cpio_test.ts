@@ -40,3 +40,12 @@ Deno.test("writeCpio() stores a link's target as its data", () => {
   assertEquals(text(archive.subarray(54, 62)), "00000001");
   assertEquals(text(archive.subarray(112, 113)), "d");
 });
+
+Deno.test("writeCpio() gives a device's node its numbers", () => {
+  const archive = writeCpio([
+    { type: "device", path: "c", major: 5, minor: 1 },
+  ]);
+  assertEquals(text(archive.subarray(14, 22)), "00002180");
+  assertEquals(text(archive.subarray(54, 62)), "00000000"); // c_filesize
+  assertEquals(text(archive.subarray(78, 94)), "0000000500000001");
+});

@@ -24,8 +24,10 @@ const BOOT = 'boot: must be an object such as { "use": "debian" }, ' +
 const TOP =
   "the fields here are $schema, name, cpus, memory, boot, devices, serial";
 const USE =
-  'devices[0].use: must be "console", "block", "rng" or the path of ' +
-  'a module such as "./device.ts", not ';
+  'devices[0].use: must be "console", "block", "rng", "vhost-user", or a module such as ' +
+  '"./device.ts" or "npm:name@1.0.0", not ';
+const INTEGRITY = 'devices[0].integrity: must be a hash such as "sha256-…", ' +
+  "or false to take whatever comes, not ";
 const BESIDE = "; look for a missing comma, quote or bracket";
 const TOO_SOON =
   "the text ends too soon; close every bracket, string and comment";
@@ -184,7 +186,7 @@ const BROKEN: readonly (readonly [string, string])[] = [
   ],
   [
     '{ "devices": [{}] }',
-    'devices[0].use: is required: "console", "block", "rng" or a module',
+    'devices[0].use: is required: "console", "block", "rng", "vhost-user" or a module',
   ],
   ['{ "devices": [{ "use": 1 }] }', `${USE}1`],
   [
@@ -202,12 +204,22 @@ const BROKEN: readonly (readonly [string, string])[] = [
     'devices[0].use: there is no built-in device "/echo/mod.ts"; did you mean "file:///echo/mod.ts"?',
   ],
   [
-    '{ "devices": [{ "use": "npm:virtio" }] }',
-    'devices[0].use: remote modules are not supported yet; copy the module beside the manifest and write its path, such as "./device.ts"',
+    '{ "devices": [{ "use": "http://example.org/x.ts" }] }',
+    'devices[0].use: must come over https, not "http://example.org/x.ts"; only 127.0.0.1 may do without',
+  ],
+  ['{ "devices": [{ "use": "npm:" }] }', `${USE}"npm:"`],
+  ['{ "devices": [{ "use": "jsr:x" }] }', `${USE}"jsr:x"`],
+  [
+    '{ "devices": [{ "use": "npm:x", "integrity": true }] }',
+    `${INTEGRITY}true`,
   ],
   [
-    '{ "devices": [{ "use": "https://example.org/x.ts" }] }',
-    'devices[0].use: remote modules are not supported yet; copy the module beside the manifest and write its path, such as "./device.ts"',
+    '{ "devices": [{ "use": "npm:x", "integrity": "sha256-x" }] }',
+    `${INTEGRITY}"sha256-x"`,
+  ],
+  [
+    '{ "devices": [{ "use": "rng", "isolation": "none" }] }',
+    'devices[0].isolation: must be "worker" or "process", not "none"',
   ],
   [
     '{ "devices": [{ "use": "./none.ts" }] }',
@@ -239,7 +251,7 @@ const BROKEN: readonly (readonly [string, string])[] = [
   ],
   [
     '{ "devices": [{ "use": "console", "cols": 80 }] }',
-    "devices[0].cols: unknown field; the fields here are use, name, virtio, permissions",
+    "devices[0].cols: unknown field; the fields here are use, name, virtio, permissions, isolation",
   ],
   // Disks.
   [

@@ -14,6 +14,7 @@ Deno.test("parseManifest() fills in the defaults", () => {
     memory: 536870912,
     boot: { kind: "debian", cmdline: "", script: undefined },
     devices: [],
+    folder: "/",
     serial: true,
   });
 });
@@ -49,6 +50,7 @@ Deno.test("parseManifest() takes every field, as text or as an object", () => {
         cmdline: "quiet",
         protocol: "pvh",
       },
+      folder: dir,
       serial: false,
     });
     assertEquals(devices[0]?.options, { maxBytes: 16 });
@@ -85,6 +87,7 @@ Deno.test("parseManifest() gives a disk's worker its one file and nothing else",
     const link = `${dir}/link.img`;
     assertEquals(config.devices[0]?.options, {
       path: link,
+      size: undefined,
       readOnly: true,
       serial: "a",
     });
@@ -136,6 +139,8 @@ Deno.test("parseManifest() passes a module its options and grants what is writte
       name: "mydevice10",
       builtIn: false,
       module: `file://${dir}/my%20device%231.ts`,
+      isolation: "process",
+      integrity: undefined,
       virtio: {
         transport: "modern",
         ring: "split",
@@ -152,6 +157,47 @@ Deno.test("parseManifest() passes a module its options and grants what is writte
       },
       disk: undefined,
     }]);
+  });
+});
+
+Deno.test("parseManifest() takes modules from elsewhere as they are written", () => {
+  const hash = `sha256-${"a".repeat(43)}=`;
+  const devices = [
+    { use: "npm:@scope/dice@1.0.0", integrity: hash },
+    { use: "jsr:@scope/dice@1", integrity: false },
+    { use: "https://example.org/dice.ts" },
+    { use: "http://127.0.0.1:8080/dice.ts" },
+  ];
+  const config = parseManifest({ devices }, "/", builtInDevices);
+  assertEquals(
+    config.devices.map(({ module, integrity }) => [module, integrity]),
+    [
+      ["npm:@scope/dice@1.0.0", hash],
+      ["jsr:@scope/dice@1", false],
+      ["https://example.org/dice.ts", undefined],
+      ["http://127.0.0.1:8080/dice.ts", undefined],
+    ],
+  );
+});
+
+Deno.test("parseManifest() gives a device a process or a worker: by default one that is not built in a process", () => {
+  withFolder((dir) => {
+    const devices = [
+      { use: "rng" },
+      { use: "rng", isolation: "process" },
+      { use: "./echo/mod.ts" },
+      { use: "./echo/mod.ts", isolation: "worker" },
+    ];
+    const config = parseManifest({ devices }, dir, builtInDevices);
+    assertEquals(
+      config.devices.map(({ isolation, options }) => [isolation, options]),
+      [
+        ["worker", { maxBytes: 65536 }],
+        ["process", { maxBytes: 65536 }],
+        ["process", {}],
+        ["worker", {}],
+      ],
+    );
   });
 });
 

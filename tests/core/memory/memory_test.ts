@@ -21,6 +21,7 @@ Deno.test("RamView.translate() finds what is in one stretch of RAM, to the byte"
     buffer: new SharedArrayBuffer(size),
     byteOffset: 0,
     size,
+    regions: splitRam(size),
   });
   for (
     const [gpa, length, offset] of [
@@ -34,6 +35,36 @@ Deno.test("RamView.translate() finds what is in one stretch of RAM, to the byte"
       [4 * GiB + MiB, 1, -1],
       [2 ** 64, 1, -1],
       [0, 2 ** 32, -1],
+    ] as const
+  ) assertEquals(view.translate(gpa, length), offset, `${gpa} +${length}`);
+});
+
+Deno.test("RamView.translate() finds what is in many regions, in any order", () => {
+  const view = new RamView({
+    buffer: new SharedArrayBuffer(0xb000),
+    byteOffset: 0,
+    size: 0xb000,
+    regions: [
+      { gpa: 0x10_0000, size: 0x1000, offset: 0x2000 },
+      { gpa: 0x2000, size: 0x4000, offset: 0x4000 },
+      { gpa: 0x40_0000_0000, size: 0x3000, offset: 0x8000 },
+      { gpa: 0x6000, size: 0x1000, offset: 0 },
+    ],
+  });
+  for (
+    const [gpa, length, offset] of [
+      [0, 0, -1],
+      [0, 4, -1],
+      [0x1fff, 2, -1],
+      [0x2000, 0x4000, 0x4000],
+      [0x5fff, 1, 0x7fff],
+      [0x5fff, 2, -1], // the next region is elsewhere in the buffer
+      [0x6000, 0x1000, 0],
+      [0x7000, 1, -1],
+      [0x10_0ffc, 4, 0x2ffc],
+      [0x10_0ffc, 5, -1],
+      [0x40_0000_2fff, 1, 0xafff],
+      [0x40_0000_3000, 1, -1],
     ] as const
   ) assertEquals(view.translate(gpa, length), offset, `${gpa} +${length}`);
 });

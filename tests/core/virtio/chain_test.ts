@@ -148,3 +148,18 @@ Deno.test("A chain without a writable part has nothing to skip, fill or write", 
   assertEquals(writable.fill(1, 5), 0);
   assertEquals(writable.views(), []);
 });
+
+Deno.test("A cursor does not go back, nor past its end, for a negative length", () => {
+  const { chain: { readable, writable }, bytes } = chainOf(
+    { at: 0x8000, length: 4 },
+    { at: 0x8040, length: 2, write: true },
+  );
+  readable.skip(-1);
+  assertEquals([readable.remaining, readable.u8()], [4, 0]);
+  writable.skip(2);
+  writable.skip(-1);
+  writable.u8(0xff);
+  assertEquals(writable.fill(0xff, -1), 0);
+  assertEquals(writable.remaining, 0);
+  assertEquals([...bytes.subarray(0x8040, 0x8044)], [0x40, 0x41, 0x42, 0x43]);
+});

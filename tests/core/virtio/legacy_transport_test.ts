@@ -1,20 +1,27 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
 
-const DEVICE = inlineModule(`({ log, negotiated, options }) => ({
+const DEVICE = inlineModule(`{
   id: 0x2a,
-  features: [0, 5],
-  config: new Uint8Array([1, 2, 3, 4, 5, 6]),
-  queues: [
-    { name: "a", size: 16, async handle({ writable }) {
-      if (options.ms) await new Promise((go) => setTimeout(go, options.ms));
-      return writable.write(new Uint8Array([0xaa]));
-    } },
-    { name: "b", size: 4, handle: () => 0 },
-  ],
-  writeConfig: (offset, size, value) => log([offset, size, value].join()),
-  activate: () => log("features " + [0, 5, 27, 32].filter(negotiated)),
-})`);
+  features: { A: 0, UNOFFERED: 3, B: 5 },
+  config: { fixed: "u16", changed: { type: "u16", writable: true }, rest: 2 },
+  queues: { a: 16, b: 4 },
+  create({ config, log, negotiated, options, updateConfig }) {
+    updateConfig({ fixed: 0x0201, changed: 0x0403, rest: Uint8Array.of(5, 6) });
+    return {
+      offers: ["A", "B"],
+      queues: {
+        async a({ writable }) {
+          if (options.ms) await new Promise((go) => setTimeout(go, options.ms));
+          return writable.write(new Uint8Array([0xaa]));
+        },
+        b: () => 0,
+      },
+      configWritten: (name) => log(name + " " + config[name]),
+      activate: () => log("features " + ["A", "UNOFFERED", "B"].filter(negotiated)),
+    };
+  },
+}`);
 
 const answer = { at: 0x8000, length: 16, write: true };
 
@@ -87,7 +94,7 @@ Deno.test("legacy: a device is brought up as Linux does it, and serves", async (
     await machine.write(0x064, 1);
     assertEquals(await machine.read(0x060), 0);
   }
-  assertEquals(machine.logged, ["features 0,5"]);
+  assertEquals(machine.logged, ["features A,B"]);
   assertEquals(machine.driverErrors, []);
 });
 
@@ -150,7 +157,9 @@ Deno.test("legacy: features that are not offered are dropped, and blamed", async
   await machine.legacyQueue(0, 16);
   await machine.write(0x070, 0x7);
   await machine.until(() => machine.logged.length === 1);
-  assertEquals(machine.logged, ["features 0,5,27"]);
+  assertEquals(machine.logged, ["features A,B"]);
+  const [low, high] = machine.words.subarray(14);
+  assertEquals([low! >>> 0, high], [0x3800_0021, 0]);
 });
 
 Deno.test("legacy: QueuePFN = 0 takes a live queue back, and a page number gives it again", async () => {
@@ -167,6 +176,27 @@ Deno.test("legacy: QueuePFN = 0 takes a live queue back, and a page number gives
   ring.add(answer);
   machine.kick();
   assertEquals((await machine.used(ring, 1)).length, 1);
+});
+
+Deno.test("legacy: QueuePFN reads as it was until the device has let go of the queue", async () => {
+  await using machine = await start({ ms: 100 });
+  await probe(machine);
+  const ring = await machine.legacyQueue(0, 16);
+  await machine.write(0x070, 0x7);
+  ring.add(answer);
+  machine.kick();
+  // The device has the chain when it has taken the kick.
+  await machine.until(() => machine.words[5] === 0);
+  const taken = machine.write(0x040, 0);
+  assertEquals(await machine.read(0x040), 1);
+  await machine.write(0x040, 7);
+  assertStringIncludes(machine.driverErrors.join(), "the queue is in use");
+  assertEquals(await machine.read(0x040), 1);
+  await taken;
+  assertEquals(await machine.read(0x040), 0);
+  await machine.write(0x030, 1);
+  await machine.write(0x040, 0);
+  assertEquals(await machine.read(0x040), 0, "nobody had that queue");
 });
 
 Deno.test("legacy: a queue in use stays where it is until QueuePFN is 0", async () => {
@@ -273,5 +303,6 @@ Deno.test("legacy: configuration space is read and written", async () => {
   assertEquals(await machine.read(0x105, 1), 6);
   await machine.write(0x102, 0xbeef, 2);
   await machine.until(() => machine.logged.length === 1);
-  assertEquals(machine.logged, ["2,2,48879"]);
+  assertEquals(machine.logged, ["changed 48879"]);
+  assertEquals(await machine.read(0x100, 4), 0xbeef_0201);
 });

@@ -1,18 +1,27 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
 
-const DEVICE = inlineModule(`({ log, port, updateConfig }) => {
-  port.onmessage = (bytes) => updateConfig(0, bytes);
-  return {
-    id: 0x2a,
-    features: [0, 5, 63],
-    config: new Uint8Array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]),
-    queues: [
-      { name: "a", size: 16, handle: ({ writable }) => writable.write(new Uint8Array([0xaa])) },
-      { name: "b", size: 4, handle: () => 0 },
-    ],
-    writeConfig: (offset, size, value) => log([offset, size, value.toString(16)].join()),
-  };
+const DEVICE = inlineModule(`{
+  id: 0x2a,
+  features: { A: 0, B: 5, C: 63 },
+  config: {
+    first: { type: "u16", writable: true },
+    second: { type: "u16", writable: true },
+    fixed: 4,
+    last: { type: 2, writable: true },
+  },
+  queues: { a: 16, b: 4 },
+  create({ config, log, port, updateConfig }) {
+    port.onmessage = updateConfig;
+    updateConfig({
+      first: 0x0201, second: 0x0403,
+      fixed: Uint8Array.of(5, 6, 7, 8), last: Uint8Array.of(9, 10),
+    });
+    return {
+      queues: { a: ({ writable }) => writable.write(new Uint8Array([0xaa])), b: () => 0 },
+      configWritten: (name) => log(name + " " + config[name].toString()),
+    };
+  },
 }`);
 
 const start = () => FakeMachine.start({ module: DEVICE });
@@ -218,24 +227,33 @@ Deno.test("Configuration writes reach the device, but for those past its end", a
   await machine.write(0x109, 0x7f, 1);
   await machine.write(0x108, 1, 4);
   await machine.write(0xffc, 1, 4);
-  await machine.until(() => machine.logged.length === 2);
-  assertEquals(machine.logged, ["0,4,fedcba98", "9,1,7f"]);
+  await machine.until(() => machine.logged.length === 3);
+  assertEquals(machine.logged, ["first 47768", "second 65244", "last 9,127"]);
+  assertEquals(await machine.read(0x100, 4), 0xfedc_ba98);
+  assertEquals(await machine.read(0x108, 2), 0x7f09);
   assertEquals(machine.driverErrors.length, 2);
+});
+
+Deno.test("A field that is not writable keeps its value, and the device hears of no write", async () => {
+  await using machine = await start();
+  for (const size of [1, 2, 4]) await machine.write(0x104, 0xff, size);
+  assertEquals(await machine.read(0x104, 4), 0x08070605);
+  assertEquals([machine.logged, machine.driverErrors], [[], []]);
 });
 
 Deno.test("ConfigGeneration grows with each change, and a change interrupts a live driver", async () => {
   await using machine = await start();
   assertEquals(await machine.read(0x0fc), 0);
-  machine.host.port.postMessage(new Uint8Array([9, 8]));
+  machine.host.port.postMessage({ first: 0x0809 });
   await machine.until(() => machine.words[2] === 2);
   assertEquals(await machine.read(0x0fc), 1);
   assertEquals(await machine.read(0x100, 4), 0x04030809);
   assertEquals(machine.interrupts, 0);
   await machine.bringUp();
-  machine.host.port.postMessage(new Uint8Array([7]));
+  machine.host.port.postMessage({ first: 7, last: Uint8Array.of(1, 1) });
   await machine.until(() => machine.interrupts === 1);
   assertEquals(await machine.read(0x060), 2);
-  assertEquals(await machine.read(0x0fc), 2);
+  assertEquals(await machine.read(0x0fc), 2, "one for both fields");
 });
 
 Deno.test("A torn configuration space is not waited for without end", async () => {

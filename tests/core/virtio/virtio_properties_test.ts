@@ -13,17 +13,19 @@ const NOTIFICATION_DATA = 1 << 6, RING_RESET = 1 << 8;
 const EVENT_IDX = 1 << 29, INDIRECT = 1 << 28;
 
 /** Writes the number of the request; the first of every three takes longest. */
-const DEVICE = inlineModule(`({ options }) => {
-  let count = 0;
-  return {
-    id: 0x2a,
-    queues: ["a", "b"].map((name) => ({ name, size: 16, async handle({ writable }) {
+const DEVICE = inlineModule(`{
+  id: 0x2a,
+  queues: { a: 16, b: 16 },
+  create({ options }) {
+    let count = 0;
+    const serve = async ({ writable }) => {
       const number = ++count;
       const ms = options.ms?.[number % 3] ?? 0;
       if (ms > 0) await new Promise((go) => setTimeout(go, ms));
       return writable.write(new Uint8Array([number]));
-    } })),
-  };
+    };
+    return { queues: { a: serve, b: serve } };
+  },
 }`);
 
 const start = (

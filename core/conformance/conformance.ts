@@ -1,0 +1,47 @@
+// Thread: main
+// The conformance kit for a device's own tests: a module and its options in, what came of each check out.
+import { askedPermissions } from "../device/asks.ts";
+import { checkOptions } from "../device/check_plugins.ts";
+import { inspectModule } from "../device/inspect.ts";
+import { resolve } from "../manifest/paths.ts";
+import { type Report, testPlugin } from "./kit.ts";
+
+const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
+
+/**
+ * Runs the conformance kit on a device's module, a file: URL, with these options and what it asks for; needs no KVM. It
+ * takes some seconds, and `--unstable-worker-options` as {@linkcode Vm} does. Paths in `options` are relative to the
+ * working directory.
+ *
+ * ```ts ignore
+ * import { conformance } from "@paddock/paddock";
+ *
+ * Deno.test("My device keeps the contract", async () => {
+ *   const { checks } = await conformance(import.meta.resolve("./mod.ts"));
+ *   const broken = checks.filter(({ ok }) => !ok);
+ *   if (broken.length > 0) throw new Error(JSON.stringify(broken, null, 2));
+ * });
+ * ```
+ *
+ * @throws {ManifestError} when the options are not what the device declares
+ */
+export async function conformance(
+  module: string,
+  options: Readonly<Record<string, unknown>> = {},
+): Promise<Report> {
+  const folder = resolve(".");
+  const declaration = await inspectModule(module);
+  const isDeclared = typeof declaration !== "string";
+  const checked = isDeclared
+    ? checkOptions(declaration, options, "options", folder)
+    : {};
+  return await testPlugin({
+    module,
+    options: checked,
+    // The first check says what is wrong with a module that declares nothing.
+    permissions: isDeclared
+      ? askedPermissions(declaration, checked, folder)
+      : NOTHING,
+    onResult: () => {},
+  });
+}

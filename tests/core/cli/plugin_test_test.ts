@@ -1,0 +1,90 @@
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
+import { pluginTest } from "../../../core/cli/plugin_test.ts";
+import { ManifestError } from "../../../core/errors.ts";
+import { builtInDevices } from "../../../devices/registry.ts";
+import { withFolder } from "../../support/folder.ts";
+import { capture } from "./capture.ts";
+
+const ROOT = new URL("../../../", import.meta.url).pathname;
+
+function run(module: string, options = {}, json = false) {
+  const args = { module, options, json, color: false };
+  return capture(() => pluginTest(args, builtInDevices));
+}
+
+Deno.test("plugin test prints a line a check, and what a built-in device is granted", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/disk.img`;
+    const { status, stdout } = await run("block", { path, size: "1M" });
+    const lines = stdout.trimEnd().split("\n");
+    assertEquals(
+      lines[0],
+      `block is granted what it asks for: read ${path}, write ${path}`,
+    );
+    assertEquals(lines.at(-1), `${lines.length - 2} passed, 0 failed`);
+    assertEquals(
+      lines.slice(1, -1).filter((line) => !/^ok {4}.* \(.*\)$/.test(line)),
+      [],
+    );
+    assertEquals(status, 0);
+  });
+});
+
+Deno.test("plugin test says what happened, where, and what the contract asks", async () => {
+  const path = "tests/support/broken/wrong_config.ts";
+  const { status, stdout } = await run(ROOT + path);
+  assertEquals(status, 1);
+  const lines = stdout.trimEnd().split("\n");
+  assertEquals(
+    lines[0],
+    "wrong_config is granted nothing, as it asks for nothing",
+  );
+  assertEquals(
+    lines[2],
+    "FAIL  it starts, and declares itself in time (plugins/API.md, create)",
+  );
+  assertStringIncludes(lines[3]!, `config field rate takes a whole number`);
+  assertStringIncludes(lines[3]!, `${path}:10:5)`);
+  assertMatch(lines[4]!, /^ {6}→ create\(\) returns a device within 5 s/);
+  assertMatch(
+    lines[5]!,
+    /^[0-9]+ checks were not run: the device was cut off$/,
+  );
+  assertEquals(lines.slice(6), ["1 passed, 1 failed"]);
+});
+
+Deno.test("plugin test --json prints an object a check, and one for them all", async () => {
+  const { status, stdout } = await run(
+    `${ROOT}tests/support/broken/misplaced_config.ts`,
+    {},
+    true,
+  );
+  const lines = stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(lines.filter(({ ok }) => ok === false), [{
+    name: "config fields lie where a driver can read them",
+    section: "virtio-v1.3 §2.5.1",
+    ok: false,
+    detail: "rate lies at 1, no multiple of 4",
+    asks:
+      "Drivers read a field with its own width, aligned: numbers lie at multiples of their size (a u64 of 4). What is unused in front of one is a field too.",
+  }]);
+  const passed = lines.length - 2;
+  const end = { passed, failed: 1, notRun: [], stopped: null };
+  assertEquals([lines.at(-1), status], [end, 1]);
+});
+
+Deno.test("plugin test refuses options that the device does not declare", async () => {
+  const error = await assertRejects(
+    () => run("rng", { maxBites: 1 }),
+    ManifestError,
+  );
+  assertEquals(
+    (error as ManifestError).message,
+    '--options.maxBites: unknown field; did you mean "maxBytes"?',
+  );
+});

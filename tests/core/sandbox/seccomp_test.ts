@@ -1,0 +1,178 @@
+import { assert, assertEquals } from "@std/assert";
+import { assemble } from "../../../core/sandbox/bpf.ts";
+import {
+  type SeccompOptions,
+  seccompProgram,
+} from "../../../core/sandbox/seccomp.ts";
+
+const PID = 4242;
+const ALLOW = 0x7fff0000;
+const EPERM = 0x50001;
+const ENOSYS = 0x50026;
+const CLOSED: SeccompOptions = { run: false, sockets: "none" };
+
+/** A seccomp_data: number, architecture, arguments. */
+function data(
+  nr: number,
+  args: readonly number[],
+  arch: number,
+): DataView<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(64));
+  view.setUint32(0, nr, true);
+  view.setUint32(4, arch, true);
+  for (const [index, arg] of args.entries()) {
+    view.setBigUint64(16 + 8 * index, BigInt.asUintN(64, BigInt(arg)), true);
+  }
+  return view;
+}
+
+/** The kernel's interpreter, as far as filters here go (linux/filter.h); also says whether an argument was read. */
+function interpret(
+  program: Uint8Array<ArrayBuffer>,
+  input: DataView<ArrayBuffer>,
+): { verdict: number; readArgument: boolean } {
+  const view = new DataView(program.buffer);
+  let readArgument = false;
+  let a = 0;
+  for (let pc = 0; pc < program.length / 8; pc++) {
+    const at = pc * 8;
+    const k = view.getUint32(at + 4, true);
+    const jump = (taken: boolean) => pc += view.getUint8(at + (taken ? 2 : 3));
+    switch (view.getUint16(at, true)) {
+      case 0x20:
+        readArgument ||= k >= 16;
+        a = input.getUint32(k, true);
+        break;
+      case 0x15:
+        jump(a === k);
+        break;
+      case 0x35:
+        jump(a >= k);
+        break;
+      case 0x45:
+        jump((a & k) !== 0);
+        break;
+      case 0x54:
+        a = (a & k) >>> 0;
+        break;
+      case 0x06:
+        return { verdict: k, readArgument };
+      default:
+        throw new Error(`instruction ${pc} is unknown`);
+    }
+  }
+  throw new Error("the filter ends without a verdict");
+}
+
+function verdict(
+  nr: number,
+  args: readonly number[] = [],
+  options = CLOSED,
+  arch = 0xc000003e,
+): number {
+  const program = assemble(seccompProgram(options, PID));
+  return interpret(program, data(nr, args, arch)).verdict;
+}
+
+Deno.test("The filter lets pass what Deno and KVM do all day", () => {
+  // read, write, mmap, futex, openat, epoll_wait, exit_group, sigtimedwait, prctl, memfd_create, socketpair
+  for (const nr of [0, 1, 9, 202, 257, 232, 231, 128, 157, 319, 53]) {
+    assertEquals(verdict(nr), ALLOW, `${nr}`);
+  }
+  // KVM_RUN, TIOCGWINSZ
+  assertEquals(verdict(16, [5, 0xae80]), ALLOW);
+  assertEquals(verdict(16, [0, 0x5413]), ALLOW);
+});
+
+Deno.test("The filter refuses by number", () => {
+  const refused = [59, 322, 57, 58, 101, 310, 311, 165, 166, 155, 321, 298];
+  refused.push(272, 308, 313, 246, 320, 250, 323, 169, 135, 304, 424, 438, 200);
+  for (const nr of refused) assertEquals(verdict(nr), EPERM, `${nr}`);
+  // clone3, io_uring_*
+  for (const nr of [435, 425, 426, 427]) assertEquals(verdict(nr), ENOSYS);
+});
+
+Deno.test("The filter knows no other architecture and no x32 calls", () => {
+  assertEquals(verdict(0, [], CLOSED, 0x40000003), ENOSYS);
+  assertEquals(
+    verdict(11, [], { run: true, sockets: "inet" }, 0x40000003),
+    ENOSYS,
+  );
+  assertEquals(verdict(0x40000000), ENOSYS);
+  assertEquals(verdict(0x4000003b), ENOSYS);
+});
+
+Deno.test("The filter lets threads start, but no process and no namespace", () => {
+  const thread = 0x3d0f00;
+  assertEquals(verdict(56, [thread]), ALLOW);
+  assertEquals(verdict(56, [17]), EPERM);
+  for (const flag of [0x20000, 0x2000000, 0x10000000, 0x20000000, 0x40000000]) {
+    assertEquals(verdict(56, [thread | flag]), EPERM);
+    assertEquals(verdict(56, [17 | flag], { ...CLOSED, run: true }), EPERM);
+  }
+  assertEquals(verdict(56, [17], { ...CLOSED, run: true }), ALLOW);
+  assertEquals(verdict(59, [], { ...CLOSED, run: true }), ALLOW);
+});
+
+Deno.test("The filter lets signals go to this process only", () => {
+  // kill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo
+  for (const nr of [62, 234, 129, 297]) {
+    assertEquals(verdict(nr, [PID]), ALLOW);
+    for (const pid of [1, 0, -1, -PID, PID + 1]) {
+      assertEquals(verdict(nr, [pid, PID, PID]), EPERM, `${nr} ${pid}`);
+    }
+  }
+  // prlimit64
+  assertEquals(verdict(302, [0]), ALLOW);
+  assertEquals(verdict(302, [PID]), ALLOW);
+  assertEquals(verdict(302, [PID + 1]), EPERM);
+});
+
+Deno.test("The filter lets the sockets be made that are granted", () => {
+  const table: [
+    family: number,
+    type: number,
+    none: number,
+    unix: number,
+    inet: number,
+  ][] = [
+    [1, 1, EPERM, ALLOW, ALLOW],
+    [1, 0x80802, EPERM, ALLOW, ALLOW],
+    [2, 1, EPERM, EPERM, ALLOW],
+    [10, 0x80002, EPERM, EPERM, ALLOW],
+    [2, 3, EPERM, EPERM, EPERM],
+    [10, 0x80003, EPERM, EPERM, EPERM],
+    [1, 5, EPERM, EPERM, EPERM],
+    // netlink, packet, vsock, AF_ALG
+    [16, 3, EPERM, EPERM, EPERM],
+    [17, 3, EPERM, EPERM, EPERM],
+    [40, 1, EPERM, EPERM, EPERM],
+    [38, 5, EPERM, EPERM, EPERM],
+  ];
+  for (const [family, type, ...verdicts] of table) {
+    for (
+      const [index, sockets] of (["none", "unix", "inet"] as const).entries()
+    ) {
+      const options = { run: false, sockets };
+      assertEquals(verdict(41, [family, type], options), verdicts[index]);
+    }
+  }
+});
+
+Deno.test("The filter lets nobody type into the terminal", () => {
+  assertEquals(verdict(16, [0, 0x5412]), EPERM);
+  assertEquals(verdict(16, [0, 0x541c]), EPERM);
+  // The kernel looks at the low half of the request only.
+  assertEquals(verdict(16, [0, 0x1_0000_5412]), EPERM);
+});
+
+Deno.test("The filter reads arguments of a few calls only, so that the kernel caches its verdict about all others", () => {
+  const program = assemble(seccompProgram(CLOSED, PID));
+  const reading = [];
+  for (let nr = 0; nr < 500; nr++) {
+    const { readArgument } = interpret(program, data(nr, [], 0xc000003e));
+    if (readArgument) reading.push(nr);
+  }
+  assertEquals(reading, [16, 56, 62, 129, 234, 297, 302]);
+  assert(program.length / 8 < 4096, "BPF_MAXINSNS");
+});

@@ -1,0 +1,148 @@
+// Devices of ours for a Linux guest of Debian's QEMU, by vhost-user: a disk that fio verifies while the process that
+// serves it is killed, and an entropy source.
+
+import { assert, assertEquals } from "@std/assert";
+import { HostError } from "../../core/errors.ts";
+import { canRunLab } from "../lab/lab.ts";
+import { fetchQemu } from "../lab/qemu.ts";
+import { builtIn } from "../support/fake_machine.ts";
+import { withFolder } from "../support/folder.ts";
+import { QemuGuest } from "./guest.ts";
+import { ServedDevice } from "./served_device.ts";
+
+const MiB = 2 ** 20;
+const SIZE = 96 * MiB;
+/** Times that the process is killed, and bytes that are written in between. */
+const KILLS = 3;
+const BETWEEN = 12 * MiB;
+
+/** What QEMU says of a back end that went away. */
+const HUNG_UP =
+  /: (Unexpected end-of-file before all data were read|Failed to set msg fds\.|vhost VQ 0 ring restore failed: .*)$/;
+
+/** Why QEMU cannot be had, or null. */
+async function whyNoQemu(): Promise<string | null> {
+  if (!canRunLab()) return "QEMU does not run in the lab";
+  try {
+    await fetchQemu();
+    return null;
+  } catch (error) {
+    if (error instanceof HostError) return error.message;
+    throw error;
+  }
+}
+
+const FIO = [
+  "fio --eta=never --name=check --filename=/dev/vda --direct=1 --ioengine=libaio",
+  "--iodepth=16 --bsrange=4k-32k --rw=randwrite --verify=crc32c --verify_fatal=1",
+  `--size=${SIZE} --output=/tmp/fio.txt`,
+].join(" ");
+
+const SCRIPT = `
+echo "current: $(cat /sys/class/misc/hw_random/rng_current)"
+echo "random: $(head -c 4096 /dev/hwrng | gzip | wc -c)"
+echo "disk: $(cat /sys/block/vda/size) $(cat /sys/block/vda/serial)"
+export LD_LIBRARY_PATH=/lib/fio
+echo "begin: now"
+${FIO}
+echo "fio: $?"
+cat /tmp/fio.txt
+echo "sum: $(sha256sum </dev/vda)"
+echo "random again: $(head -c 4096 /dev/hwrng | gzip | wc -c)"
+`;
+
+/** Bytes that the image has on the host. */
+const written = (path: string) => Deno.statSync(path).blocks! * 512;
+
+async function until(what: string, look: () => boolean): Promise<void> {
+  const end = performance.now() + 60_000;
+  while (!look()) {
+    if (performance.now() > end) throw new Error(`No ${what} within 60 s`);
+    await new Promise((next) => setTimeout(next, 20));
+  }
+}
+
+async function sha256(path: string): Promise<string> {
+  const bytes = await Deno.readFile(path);
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  return new Uint8Array(digest).toHex();
+}
+
+async function check(folder: string, ring: string): Promise<void> {
+  const path = `${folder}/disk.img`;
+  await Deno.writeFile(path, new Uint8Array(0));
+  await Deno.truncate(path, SIZE);
+  await using block = new ServedDevice({
+    name: "block",
+    module: builtIn("block"),
+    options: { path, readOnly: false, serial: "PADDOCK" },
+    path,
+    socket: `${folder}/block.sock`,
+  });
+  await using rng = new ServedDevice({
+    name: "rng",
+    module: builtIn("rng"),
+    options: { maxBytes: 65536 },
+    socket: `${folder}/rng.sock`,
+  });
+  block.start();
+  rng.start();
+  for (const name of ["block", "rng"]) {
+    await until(`${name}.sock`, () => {
+      try {
+        return Deno.statSync(`${folder}/${name}.sock`).isSocket === true;
+      } catch {
+        return false;
+      }
+    });
+  }
+  await using guest = await QemuGuest.start(folder, SCRIPT, [
+    {
+      device: `vhost-user-blk-pci,num-queues=1${ring}`,
+      socket: `${folder}/block.sock`,
+      reconnect: true,
+    },
+    {
+      device: "vhost-user-rng-pci",
+      socket: `${folder}/rng.sock`,
+      reconnect: false,
+    },
+  ]);
+  assertEquals(await guest.line("current: ", 60), "virtio_rng.0");
+  assert(Number(await guest.line("random: ", 20)) > 4000);
+  assertEquals(await guest.line("disk: ", 5), `${SIZE / 512} PADDOCK`);
+  await guest.line("begin: ", 5);
+  for (let kill = 1; kill <= KILLS; kill++) {
+    await until("load", () => written(path) > kill * BETWEEN);
+    await block.end("SIGKILL");
+    await new Promise((next) => setTimeout(next, 300));
+    block.start();
+  }
+  assert(!guest.text.includes("fio: "), "fio was done before the kills were");
+  assertEquals(await guest.line("fio: ", 120), "0", guest.text);
+  const sum = await guest.line("sum: ", 60);
+  assert(/err= 0/.test(guest.text), guest.text);
+  assert(Number(await guest.line("random again: ", 20)) > 4000);
+  await guest.ended();
+  const complaints = guest.errors.trim().split("\n").filter((line) =>
+    !HUNG_UP.test(line)
+  );
+  assertEquals(complaints, []);
+  assertEquals(await sha256(path), sum.split(" ")[0]);
+  for (const device of [block, rng]) {
+    const { code, text } = await device.end("SIGTERM");
+    assertEquals(code, 0, text);
+    assert(/^Serving [^\n]+\n$/.test(text), text);
+  }
+}
+
+const reason = await whyNoQemu();
+for (const [format, ring] of [["split", ""], ["packed", ",packed=on"]]) {
+  const name =
+    `A guest of QEMU verifies our disk on a ${format} ring while its process is killed, and has our entropy source`;
+  Deno.test({
+    name: reason === null ? name : `${name} (skipped: ${reason})`,
+    ignore: reason !== null,
+    fn: () => withFolder((folder) => check(folder, ring!)),
+  });
+}

@@ -1,0 +1,31 @@
+// Goes on filling the driver's buffers while the VM is paused.
+import { defineDevice, type DescriptorChain } from "../../../core/plugin.ts";
+
+export default defineDevice({
+  id: 0x1234,
+  queues: { requestq: 64 },
+  create() {
+    const held: DescriptorChain[] = [];
+    let timer: ReturnType<typeof setInterval> | undefined;
+    return {
+      queues: {
+        requestq: {
+          available(queue) {
+            clearInterval(timer);
+            for (let chain; (chain = queue.pop()) !== null;) held.push(chain);
+            timer = setInterval(() => {
+              const chain = held.shift();
+              if (chain === undefined) return;
+              queue.addUsed(chain, 0);
+              queue.flush();
+            }, 10);
+          },
+        },
+      },
+      reset() {
+        clearInterval(timer);
+        held.length = 0;
+      },
+    };
+  },
+});
