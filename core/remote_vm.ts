@@ -2,6 +2,7 @@
 // A VM in a process of its own, closed off from everything that its manifest does not grant.
 import { ByteChannel } from "./bus/byte_channel.ts";
 import { type DeviceError, HostError } from "./errors.ts";
+import { fillEmitCache } from "./emit_cache.ts";
 import { log } from "./log.ts";
 import type { MachineStatistics } from "./machine.ts";
 import type { VmConfig } from "./manifest/config.ts";
@@ -56,6 +57,7 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
         config: prepared,
         trace: options.trace ?? [],
       });
+      fillEmitCache();
       return vm;
     },
   };

@@ -20,7 +20,7 @@ const LAYERS: readonly (readonly string[])[] = [
   ["core/manifest/source.ts"],
   ["core/machine.ts"],
   ["core/vm_backend.ts"],
-  ["core/prepare_vm.ts", "core/vm_messages.ts"],
+  ["core/prepare_vm.ts", "core/vm_messages.ts", "core/emit_cache.ts"],
   ["core/local_vm.ts", "core/remote_vm.ts"],
   ["core/vm_process.ts"],
   ["core/vm.ts"],

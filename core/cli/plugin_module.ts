@@ -4,7 +4,7 @@ import { cacheModule, importHosts, isRemote } from "../device/remote_module.ts";
 import { inspectModule } from "../device/inspect.ts";
 import type { ModuleDeclaration } from "../device/module_declaration.ts";
 import { ManifestError } from "../errors.ts";
-import type { BuiltIn, Registry } from "../manifest/built_in.ts";
+import type { BuiltIn, PermissionSet, Registry } from "../manifest/built_in.ts";
 import type { OptionSchema } from "../manifest/options.ts";
 import { resolve, toFileUrl } from "../manifest/paths.ts";
 import { kindOf } from "../manifest/resolve.ts";
@@ -103,4 +103,16 @@ function namesAsValues(
       option.type === "path" ? `<${name}>` : option.default,
     ]),
   );
+}
+
+/** "block is granted what it asks for: read /tmp/disk.img". */
+export function grantLine(name: string, permissions: PermissionSet): string {
+  const all = Object.entries(permissions).flatMap(([kind, values]) =>
+    values.map((value: string) => oneLine(`${kind} ${value}`))
+  );
+  return `${name} is granted ${
+    all.length === 0
+      ? "nothing, as it asks for nothing"
+      : `what it asks for: ${all.join(", ")}`
+  }`;
 }

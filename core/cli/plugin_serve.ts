@@ -1,15 +1,23 @@
 // Thread: main
 // `paddock plugin serve`: one device for another VMM, by vhost-user, in this process.
-import type { DeviceError } from "../errors.ts";
 import { HostDisk } from "../device/host_disk.ts";
-import type { DiskConfig, PermissionSet } from "../manifest/built_in.ts";
+import { prepareDevice } from "../device/prepare_device.ts";
+import { type DeviceError, ManifestError } from "../errors.ts";
+import type {
+  DiskConfig,
+  PermissionSet,
+  Registry,
+} from "../manifest/built_in.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
+import { resolve } from "../manifest/paths.ts";
 import { quote } from "../manifest/text.ts";
 import type { Declaration } from "../virtio/device_host.ts";
 import { BackEnd } from "../vhost_user/back_end.ts";
 import { claimSocket, removeSocket } from "../vhost_user/claim_socket.ts";
 import { Listener } from "../vhost_user/listener.ts";
+import type { ArgsOf } from "./args.ts";
 import { printNote } from "./output.ts";
+import { findModule, grantLine } from "./plugin_module.ts";
 
 export interface ServeOptions {
   /** What messages call the device. */
@@ -44,6 +52,29 @@ const QEMU_DEVICES: Readonly<Record<number, string>> = {
   34: "vhost-user-i2c-pci",
   41: "vhost-user-gpio-pci",
 };
+
+/** Serves a device with the options of the command line, and what it asks for. */
+export async function pluginServe(
+  args: ArgsOf<"plugin serve">,
+  registry: Registry,
+): Promise<number> {
+  const { name, module, builtIn } = findModule(args.module, registry);
+  const { options } = args;
+  const prepared = await prepareDevice(module, builtIn, options, "--options");
+  if (typeof prepared === "string") {
+    throw new ManifestError("", `${quote(module)} ${prepared}`);
+  }
+  const { permissions: grants, ...rest } = prepared;
+  printNote(grantLine(name, grants));
+  return await servePlugin({
+    name,
+    module,
+    builtIn: builtIn !== undefined,
+    grants,
+    socket: resolve(args.socket),
+    ...rest,
+  });
+}
 
 /**
  * Serves front ends one after the other until SIGTERM or SIGINT; the exit status is 0 then. Throws a HostError where

@@ -1,12 +1,7 @@
 // Thread: main
 // The conformance kit for a device's own tests: a module and its options in, what came of each check out.
-import { askedPermissions } from "../device/asks.ts";
-import { checkOptions } from "../device/check_plugins.ts";
-import { inspectModule } from "../device/inspect.ts";
-import { resolve } from "../manifest/paths.ts";
+import { NOTHING, prepareDevice } from "../device/prepare_device.ts";
 import { type Report, testPlugin } from "./kit.ts";
-
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
 
 /**
  * Runs the conformance kit on a device's module, a file: URL, with these options and what it asks for; needs no KVM. It
@@ -29,19 +24,13 @@ export async function conformance(
   module: string,
   options: Readonly<Record<string, unknown>> = {},
 ): Promise<Report> {
-  const folder = resolve(".");
-  const declaration = await inspectModule(module);
-  const isDeclared = typeof declaration !== "string";
-  const checked = isDeclared
-    ? checkOptions(declaration, options, "options", folder)
-    : {};
+  const prepared = await prepareDevice(module, undefined, options, "options");
   return await testPlugin({
     module,
-    options: checked,
     // The first check says what is wrong with a module that declares nothing.
-    permissions: isDeclared
-      ? askedPermissions(declaration, checked, folder)
-      : NOTHING,
+    ...typeof prepared === "string"
+      ? { options: {}, permissions: NOTHING }
+      : prepared,
     onResult: () => {},
   });
 }

@@ -72,22 +72,23 @@ export class KickPath {
 
   /** Makes the eventfds of a queue of this device, which a back end serves. */
   openQueue(device: number, queue: number, onError: () => void): QueueEvents {
-    const [kick, call, error] = [new EventFd(), new EventFd(), new EventFd()];
+    using stack = new DisposableStack();
+    const [kick, call, error] = [0, 1, 2].map(() => stack.use(new EventFd()));
     const errorTag = eventTag(ERROR, device, queue);
-    this.#epoll.add(call, eventTag(CALL, device, queue));
+    this.#epoll.add(call!, eventTag(CALL, device, queue));
+    // The back end has it open too: closing it here would not end its events.
+    stack.defer(() => this.#epoll.remove(call!));
     // A back end that goes on signalling it must not keep the worker from the others.
-    this.#epoll.addOnce(error, errorTag);
+    this.#epoll.addOnce(error!, errorTag);
+    stack.defer(() => this.#epoll.remove(error!));
     this.#onErrors.set(errorTag, onError);
-    this.#vm.assignIoeventfd(kick, notifyAddress(device), queue);
-    const close = () => {
-      this.#vm.deassignIoeventfd(kick, notifyAddress(device), queue);
-      // The back end has them open too: closing them here would not end their events.
-      this.#epoll.remove(call);
-      this.#epoll.remove(error);
-      this.#onErrors.delete(errorTag);
-      for (const fd of [kick, call, error]) fd.close();
-    };
-    return { kick, call, error, close };
+    stack.defer(() => this.#onErrors.delete(errorTag));
+    const address = notifyAddress(device);
+    this.#vm.assignIoeventfd(kick!, address, queue);
+    stack.defer(() => this.#vm.deassignIoeventfd(kick!, address, queue));
+    const owned = stack.move();
+    const close = () => owned.dispose();
+    return { kick: kick!, call: call!, error: error!, close };
   }
 
   /** Starts the worker that waits for the eventfds. */

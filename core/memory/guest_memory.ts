@@ -2,7 +2,7 @@
 // Guest RAM: a SharedArrayBuffer whose interior is mapped anew, aligned for huge pages, so that KVM and workers
 // without FFI see the same pages; as a memfd, which other processes can map too, where that costs nothing.
 import { HostError } from "../errors.ts";
-import { Fd } from "../sys/fd.ts";
+import { Fd, readText } from "../sys/fd.ts";
 import {
   check,
   cString,
@@ -27,6 +27,10 @@ import type { RamRegion } from "./ram_map.ts";
 
 // Host and guest addresses must agree modulo 2 MiB, or KVM maps no huge pages.
 const HUGE_PAGE = 2 * 1024 * 1024;
+
+/** Whether a memfd may have huge pages. */
+export const SHMEM_ENABLED =
+  "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
 
 /** What a worker needs to read and write guest RAM; plain data, for postMessage. */
 export interface SharedRam {
@@ -151,10 +155,7 @@ function allocate(size: number): SharedArrayBuffer {
  */
 function memfdHasHugePages(): boolean {
   try {
-    const modes = Deno.readTextFileSync(
-      "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
-    );
-    return !/\[(never|deny)\]/.test(modes);
+    return !/\[(never|deny)\]/.test(readText(SHMEM_ENABLED));
   } catch {
     return false;
   }

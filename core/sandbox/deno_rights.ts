@@ -1,8 +1,8 @@
 // Thread: main
 // What a deno process that is closed by Landlock must still read and execute, found by starting one with less.
 import { HostError } from "../errors.ts";
-import { check, cString, libc, O_RDONLY } from "../sys/libc.ts";
-import { Fd } from "../sys/fd.ts";
+import { cString, libc } from "../sys/libc.ts";
+import { readText } from "../sys/fd.ts";
 
 /** Nothing else of /etc is needed, and nothing of /sys. */
 const LOADER_CACHE = "/etc/ld.so.cache";
@@ -83,26 +83,11 @@ function denoDir(): string {
 
 /** The shared libraries of this process, which are those of its child: it is the same program. */
 function loadedLibraries(): string[] {
-  const paths = readProc("/proc/self/maps").split("\n")
+  const paths = readText("/proc/self/maps").split("\n")
     .filter((line) => line.split(" ")[1]?.includes("x"))
     .map((line) => /\S+ \S+ \S+ \S+ \d+ +(\/.*)$/.exec(line)?.[1])
     .filter((path) => path !== undefined && path !== Deno.execPath());
   return [...new Set(paths as string[])];
-}
-
-/** By libc: Deno wants all permissions for anything under /proc. */
-function readProc(path: string): string {
-  using file = Fd.open(path, O_RDONLY);
-  const decoder = new TextDecoder();
-  const bytes = new Uint8Array(65536);
-  for (let text = "";;) {
-    const length = check(
-      `read ${path}`,
-      libc.read(file.fd, bytes, bytes.length),
-    );
-    if (length === 0) return text;
-    text += decoder.decode(bytes.subarray(0, length), { stream: true });
-  }
 }
 
 /** By libc: what is not there needs no grant, and asking Deno would need one. */

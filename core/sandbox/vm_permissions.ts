@@ -2,6 +2,7 @@
 // The least that a process which runs a VM must be allowed, and how Deno's command line says that.
 import type { PermissionSet } from "../manifest/built_in.ts";
 import type { BootConfig, VmConfig } from "../manifest/config.ts";
+import { SHMEM_ENABLED } from "../memory/guest_memory.ts";
 import { moduleFolders } from "./grants.ts";
 import type { LandlockRules } from "./landlock.ts";
 
@@ -56,7 +57,7 @@ export function vmRules(permissions: PermissionSet): Partial<LandlockRules> {
   const ports = net.map((host) => Number(/:([0-9]+)$/.exec(host)?.[1]));
   const connect = ports.some(Number.isNaN) ? "any" : ports;
   return {
-    read,
+    read: [...read, SHMEM_ENABLED],
     write,
     exec: run,
     devices: ["/dev/kvm"],

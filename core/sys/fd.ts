@@ -7,6 +7,7 @@ import {
   EFD_NONBLOCK,
   libc,
   O_CLOEXEC,
+  O_RDONLY,
 } from "./libc.ts";
 
 /** Owns one file descriptor. `close()` is idempotent. */
@@ -43,6 +44,21 @@ export class Fd implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+}
+
+/** A small file's text, by libc: Deno wants all permissions for anything under /proc and /sys. */
+export function readText(path: string): string {
+  using file = Fd.open(path, O_RDONLY);
+  const decoder = new TextDecoder();
+  const bytes = new Uint8Array(65536);
+  for (let text = "";;) {
+    const length = check(
+      `read ${path}`,
+      libc.read(file.fd, bytes, bytes.length),
+    );
+    if (length === 0) return text;
+    text += decoder.decode(bytes.subarray(0, length), { stream: true });
   }
 }
 

@@ -7,6 +7,7 @@
 //       └──────reset────────┴─hang-up, and not─► DEVICE_NEEDS_RESET ─reset─► connected, if it is there again
 //
 import { DeviceError, DriverError, VhostUserError } from "../errors.ts";
+import type { HostWiring } from "../device/device_set.ts";
 import type { OpenQueueEvents } from "../device/kick_path.ts";
 import type { DevicePort } from "../plugin.ts";
 import {
@@ -42,22 +43,12 @@ const LOOK_MS = 10_000;
 const START_MS = 30_000;
 const EMPTY = new Uint8Array(0);
 
-export interface VhostUserHostOptions {
-  readonly name: string;
-  readonly index: number;
+export interface VhostUserHostOptions extends HostWiring {
   readonly link: BackEndLink;
   /** What `link` opened before, which the host owns; without it `start` waits for the back end. */
   readonly opened?: OpenedBackEnd;
   readonly memory: BackEndMemory;
   readonly openQueue: OpenQueueEvents;
-  /** The driver broke the specification. */
-  readonly onDriverError: (section: string, message: string) => void;
-  /** The back end failed. */
-  readonly onFault: (error: DeviceError) => void;
-  /** Sets DEVICE_NEEDS_RESET. */
-  readonly needsReset: () => void;
-  /** An edge on the device's interrupt line. */
-  readonly interrupt: () => void;
   /** How long a back end that hung up is looked for. */
   readonly lookMs?: number;
 }

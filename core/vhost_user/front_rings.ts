@@ -53,16 +53,12 @@ export class FrontRings {
   /** Where rings that are stopped go on. */
   readonly #bases = new Map<number, number>();
   #inflight: InflightRecord | null = null;
+  /** Between DRIVER_OK and the reset. */
   #live = false;
   #paused = false;
 
   constructor(options: FrontRingsOptions) {
     this.#options = options;
-  }
-
-  /** Between DRIVER_OK and the reset. */
-  get live(): boolean {
-    return this.#live;
   }
 
   /** Whether another back end can go on where this one stopped: what was in flight is known. */

@@ -1,5 +1,5 @@
 // A read-only disk (virtio-v1.3 §5.2) whose content is an HTTP(S) resource: blocks are fetched by Range when the guest
-// reads them, and those that it read last are kept.
+// reads them, and the latest are kept.
 import { type ChainWriter, defineDevice } from "@paddock/paddock/plugin";
 
 const SECTOR = 512;
@@ -10,6 +10,7 @@ const TRIES = 3;
 const DEADLINE_MS = 8000;
 
 const VIRTIO_BLK_T_IN = 0;
+const VIRTIO_BLK_T_OUT = 1;
 const VIRTIO_BLK_S_OK = 0;
 const VIRTIO_BLK_S_IOERR = 1;
 const VIRTIO_BLK_S_UNSUPP = 2;
@@ -25,7 +26,6 @@ export default defineDevice({
       type: "size",
       min: BLOCK,
       max: 2 ** 32,
-      step: BLOCK,
       default: "16M",
       description: "the memory for blocks that were read",
     },
@@ -33,7 +33,7 @@ export default defineDevice({
   permissions: { net: [{ option: "url" }] },
   // What is thrown here is told before the guest sees a disk.
   async create({ options, updateConfig, log }) {
-    const resource = new Resource(options.url, options.cache / BLOCK);
+    const resource = new Resource(options.url, options.cache);
     await resource.get(0, 0, AbortSignal.timeout(DEADLINE_MS));
     const size = Math.floor(resource.size / SECTOR) * SECTOR;
     updateConfig({ capacity: size / SECTOR, seg_max: 62 });
@@ -60,16 +60,17 @@ export default defineDevice({
 
     return {
       queues: {
-        // struct virtio_blk_req (§5.2.6): a header, room for data, and a last byte for the status. Others are served
-        // while this waits.
+        // struct virtio_blk_req (§5.2.6): header, data, and a last byte for the status. Others are served meanwhile.
         async requestq({ readable, writable, capacity }) {
           if (capacity === 0) return 0;
           const type = readable.u32();
           readable.u32(); // reserved
           const at = readable.u64() * SECTOR;
-          const status = type === VIRTIO_BLK_T_IN
-            ? await read(writable, at, capacity - 1)
-            : VIRTIO_BLK_S_UNSUPP;
+          let status = VIRTIO_BLK_S_UNSUPP;
+          if (type === VIRTIO_BLK_T_OUT) status = VIRTIO_BLK_S_IOERR;
+          if (type === VIRTIO_BLK_T_IN) {
+            status = await read(writable, at, capacity - 1);
+          }
           writable.skip(writable.remaining - 1);
           writable.u8(status);
           return status === VIRTIO_BLK_S_OK ? capacity : 0;
@@ -86,7 +87,7 @@ class Resource {
   /** In the order of use, since a Map keeps that of insertion; each is there from when it is asked for. */
   readonly #blocks = new Map<number, Promise<Uint8Array>>();
 
-  constructor(readonly url: string, readonly mostBlocks: number) {}
+  constructor(readonly url: string, readonly cache: number) {}
 
   /** A block, for which the longest unused one makes room. */
   block(index: number, deadline: AbortSignal): Promise<Uint8Array> {
@@ -94,7 +95,7 @@ class Resource {
     this.#blocks.delete(index);
     this.#blocks.set(index, block);
     const [oldest] = this.#blocks.keys();
-    if (this.#blocks.size > this.mostBlocks) this.#blocks.delete(oldest!);
+    if (this.#blocks.size * BLOCK > this.cache) this.#blocks.delete(oldest!);
     return block;
   }
 

@@ -5,7 +5,7 @@ ring=$((128 << 20))
 descriptors=$ring available=$((ring + 0x100)) used=$((ring + 0x200)) data=$((ring + 0x300))
 
 # Linux' virtio-mmio driver has found the device. It lets go of the registers, which nobody else could touch before.
-id=$(grep -l -x 0x003f /sys/bus/virtio/devices/*/device)
+id=$(grep -l -x 0x003c /sys/bus/virtio/devices/*/device)
 name=$(basename "$(readlink -f "$(dirname "$id")/..")")
 echo "$name" >/sys/bus/platform/drivers/virtio-mmio/unbind
 base=$((0x$(sed -n "s/^\([0-9a-f]*\)-[0-9a-f]* : $name\$/\1/p" /proc/iomem)))

@@ -2,7 +2,7 @@
 import { defineDevice } from "@paddock/paddock/plugin";
 
 export default defineDevice({
-  id: 63, // see README.md
+  id: 60, // why this one: README.md
   queues: { rides: 16 },
   config: {
     /** Metres of all rides; after 2^32 it starts over, as its wheels would. */

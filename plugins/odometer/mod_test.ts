@@ -22,7 +22,7 @@ async function ride(machine: FakeMachine, ring: FakeRing, metres: number) {
 Deno.test("odometer adds rides up, and shows them in configuration space", async () => {
   const { machine, ring } = await start();
   await using _ = machine;
-  assertEquals(await machine.read(0x008), 63);
+  assertEquals(await machine.read(0x008), 60);
   assertEquals(await ride(machine, ring, 1500), 1500);
   const generation = await machine.read(0x0fc);
   assertEquals(await ride(machine, ring, 42), 1542);

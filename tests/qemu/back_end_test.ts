@@ -5,7 +5,6 @@ import { assert, assertEquals } from "@std/assert";
 import { HostError } from "../../core/errors.ts";
 import { canRunLab } from "../lab/lab.ts";
 import { fetchQemu } from "../lab/qemu.ts";
-import { builtIn } from "../support/fake_machine.ts";
 import { withFolder } from "../support/folder.ts";
 import { QemuGuest } from "./guest.ts";
 import { ServedDevice } from "./served_device.ts";
@@ -73,16 +72,13 @@ async function check(folder: string, ring: string): Promise<void> {
   await Deno.writeFile(path, new Uint8Array(0));
   await Deno.truncate(path, SIZE);
   await using block = new ServedDevice({
-    name: "block",
-    module: builtIn("block"),
-    options: { path, readOnly: false, serial: "PADDOCK" },
-    path,
+    module: "block",
+    options: { path, serial: "PADDOCK" },
     socket: `${folder}/block.sock`,
   });
   await using rng = new ServedDevice({
-    name: "rng",
-    module: builtIn("rng"),
-    options: { maxBytes: 65536 },
+    module: "rng",
+    options: {},
     socket: `${folder}/rng.sock`,
   });
   block.start();
@@ -132,7 +128,7 @@ async function check(folder: string, ring: string): Promise<void> {
   for (const device of [block, rng]) {
     const { code, text } = await device.end("SIGTERM");
     assertEquals(code, 0, text);
-    assert(/^Serving [^\n]+\n$/.test(text), text);
+    assert(/^Serving /m.test(text), text);
   }
 }
 

@@ -1,15 +1,11 @@
-// A device of ours, served in a process of its own that can be killed and started again.
+// `paddock plugin serve`, which can be killed and started again.
 
-const SERVE = new URL("./serve.ts", import.meta.url).pathname;
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
+const PADDOCK = new URL("../../main.ts", import.meta.url).pathname;
 
 export interface Served {
-  readonly name: string;
-  /** URL of the module. */
+  /** A built-in device. */
   readonly module: string;
   readonly options: Readonly<Record<string, unknown>>;
-  /** The disk image, if there is one. */
-  readonly path?: string;
   readonly socket: string;
 }
 
@@ -23,17 +19,12 @@ export class ServedDevice implements AsyncDisposable {
   }
 
   start(): void {
-    const { path, ...options } = this.#options;
-    const grants = path === undefined
-      ? NOTHING
-      : { ...NOTHING, read: [path], write: [path] };
-    const disk = path === undefined
-      ? undefined
-      : { field: "path", path, writable: true };
+    const { module, options, socket } = this.#options;
     this.#child = new Deno.Command(Deno.execPath(), {
       args: [
-        ...["run", "-A", "--no-check", "--quiet", SERVE],
-        JSON.stringify({ ...options, builtIn: true, grants, disk }),
+        ...["run", "-A", "--no-check", "--quiet", PADDOCK],
+        ...["plugin", "serve", module, "--socket", socket],
+        ...["--options", JSON.stringify(options)],
       ],
       stdin: "null",
       stdout: "null",

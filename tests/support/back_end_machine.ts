@@ -101,6 +101,7 @@ export class BackEndMachine implements AsyncDisposable {
         void this.driverErrors.push(`${section}: ${text}`),
       onFault: ({ message }) => void this.faults.push(message),
       needsReset: () => void Atomics.or(this.words, 1, 0x40),
+      onLog: () => {},
       interrupt: () => this.interrupts++,
       lookMs: this.#options.lookMs ?? 2000,
     });

@@ -145,7 +145,7 @@ Deno.test("schema prints a JSON Schema that knows every built-in device and its 
     $defs[key].anyOf;
   assertEquals(
     devices.map(({ properties }) => properties.use?.const),
-    ["console", "block", "rng", undefined],
+    ["console", "block", "rng", "vhost-user", undefined],
   );
   assertEquals(
     Object.keys(devices[1]!.properties),

@@ -1,17 +1,15 @@
 // A device in a process of its own: served, killed under load and started again with nothing lost, its control channel.
 
 import { assert, assertEquals } from "@std/assert";
-import { Connection } from "../../../core/vhost_user/connection.ts";
 import {
   connectControl,
   type ControlChannel,
   type FromDevice,
   type ToDevice,
 } from "../../../core/vhost_user/control.ts";
-import type { DeviceProcessInit } from "../../../core/vhost_user/device_process.ts";
-import { encodeLine } from "../../../core/sys/json_lines.ts";
-import { Random } from "../../fuzz/random.ts";
-import { FakeRing, type Used } from "../../support/fake_driver.ts";
+import { DeviceProcess, retry } from "../../support/device_process.ts";
+import { FakeRing } from "../../support/fake_driver.ts";
+import { ECHO, Load, SIZE } from "../../support/fake_load.ts";
 import {
   FakeFrontEnd,
   FakeGuest,
@@ -19,180 +17,9 @@ import {
   until,
   VERSION_1,
 } from "../../support/fake_front_end.ts";
-import {
-  builtIn,
-  inlineModule,
-  MODERN,
-  within,
-} from "../../support/fake_machine.ts";
+import { inlineModule, MODERN, within } from "../../support/fake_machine.ts";
 import { FakePackedRing } from "../../support/fake_packed_ring.ts";
 import { withFolder } from "../../support/folder.ts";
-
-const ENTRY =
-  new URL("../../../core/vhost_user/device_process.ts", import.meta.url).href;
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
-
-/** A device's process, which is killed at the latest when its test ends. */
-class DeviceProcess implements AsyncDisposable {
-  readonly init: DeviceProcessInit;
-  #child!: Deno.ChildProcess;
-
-  constructor(folder: string, init: Partial<DeviceProcessInit>) {
-    this.init = {
-      name: "dev0",
-      module: builtIn("rng"),
-      builtIn: true,
-      options: {},
-      grants: NOTHING,
-      virtio: MODERN,
-      socket: `${folder}/dev0.sock`,
-      control: null,
-      ...init,
-    };
-    this.start();
-  }
-
-  /** By argument; `stdin` for the other way. */
-  start(how: "argument" | "stdin" = "argument"): void {
-    const line = encodeLine(this.init);
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: [
-        ...["run", "-A", "--no-check", "--quiet", ENTRY],
-        ...how === "argument" ? [new TextDecoder().decode(line).trim()] : [],
-      ],
-      stdin: how === "stdin" ? "piped" : "null",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
-    if (how === "stdin") this.#child.stdin.getWriter().write(line);
-  }
-
-  /** Ends it, and returns its exit status and what it printed. */
-  async end(
-    signal: "SIGKILL" | "SIGTERM",
-  ): Promise<{ code: number; text: string }> {
-    this.#child.kill(signal);
-    return await this.ended();
-  }
-
-  /** Its exit status and what it printed, once it has ended by itself. */
-  async ended(): Promise<{ code: number; text: string }> {
-    const { code, stderr } = await within(this.#child.output(), 8000);
-    return { code, text: new TextDecoder().decode(stderr) };
-  }
-
-  /** Connects as soon as it listens. */
-  async connect(): Promise<Connection> {
-    return await retry(() => Connection.connect(this.init.socket as string));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended.
-    }
-    if (!this.#child.stderr.locked) await this.#child.stderr.cancel();
-    await this.#child.status;
-  }
-}
-
-/** Does what may fail until a process is up. */
-async function retry<T>(work: () => T): Promise<T> {
-  const end = performance.now() + 10_000;
-  for (;;) {
-    try {
-      return work();
-    } catch (error) {
-      if (performance.now() > end) throw error;
-      await new Promise((next) => setTimeout(next, 10));
-    }
-  }
-}
-
-/** Answers each request, at a time of its own, with what is in it. */
-const ECHO = inlineModule(`{
-  id: 7,
-  queues: { q: 16 },
-  create: () => ({ queues: { async q({ readable, writable }) {
-    const bytes = new Uint8Array(4);
-    readable.read(bytes);
-    if (bytes[0] % 3) await new Promise((go) => setTimeout(go, bytes[0] % 7));
-    return writable.write(bytes);
-  } } }),
-}`);
-
-const SIZE = 16;
-
-/** A driver with as much in flight as the queue takes: each request has its number in it. */
-class Load {
-  readonly #ring: FakeRing | FakePackedRing;
-  readonly #bytes: Uint8Array;
-  readonly #outstanding = new Map<number, number>();
-  readonly #seen = new Set<number>();
-  readonly #random = new Random(1, 1);
-  #free = SIZE;
-  #next = 0;
-
-  constructor(ring: FakeRing | FakePackedRing, bytes: Uint8Array) {
-    this.#ring = ring;
-    this.#bytes = bytes;
-  }
-
-  get done(): number {
-    return this.#seen.size;
-  }
-
-  /** Takes what came back, and offers more. */
-  turn(): void {
-    for (const used of this.#ring.takeUsed()) this.#take(used);
-    while (this.#free >= 2 && this.#offer());
-  }
-
-  #take({ id, length }: Used): void {
-    const number = this.#outstanding.get(id);
-    assert(number !== undefined, `${id} is given back twice`);
-    this.#outstanding.delete(id);
-    this.#free += 2;
-    assertEquals(length, 4);
-    const answer = this.#view(0x9000 + 16 * id).getUint32(0, true);
-    assertEquals(answer, number);
-    assert(!this.#seen.has(number!));
-    this.#seen.add(number!);
-  }
-
-  #view(at: number): DataView {
-    const { buffer, byteOffset } = this.#bytes;
-    return new DataView(buffer, byteOffset + at, 4);
-  }
-
-  #offer(): boolean {
-    const ids = Array.from({ length: SIZE / 2 }, (_, i) => 2 * i)
-      .filter((id) => !this.#outstanding.has(id));
-    if (ids.length === 0) return false;
-    const id = this.#random.pick(ids);
-    const number = this.#next++;
-    this.#view(0x8000 + 16 * id).setUint32(0, number, true);
-    this.#view(0x9000 + 16 * id).setUint32(0, 0xffff_ffff, true);
-    const [out, into] = [0x8000 + 16 * id, 0x9000 + 16 * id];
-    const ring = this.#ring;
-    if (ring instanceof FakeRing) {
-      ring.descriptor(id, out, 4, 1, id + 1);
-      ring.descriptor(id + 1, into, 4, 2, 0);
-      ring.publish(id);
-    } else {
-      const buffers = [{ at: out, length: 4 }, {
-        at: into,
-        length: 4,
-        write: true,
-      }];
-      ring.add(buffers, id);
-    }
-    this.#outstanding.set(id, number);
-    this.#free -= 2;
-    return true;
-  }
-}
 
 for (const format of ["split", "packed"] as const) {
   Deno.test(`A ${format} ring loses nothing, and gets nothing twice, when its device's process is killed under load`, () =>

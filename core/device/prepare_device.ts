@@ -1,0 +1,53 @@
+// Thread: main
+// What a device gets that no manifest describes: its options, checked and complete, and what it asks for.
+import type {
+  BuiltIn,
+  DiskConfig,
+  PermissionSet,
+} from "../manifest/built_in.ts";
+import { resolve } from "../manifest/paths.ts";
+import { askedPermissions } from "./asks.ts";
+import { checkOptions } from "./check_plugins.ts";
+import { inspectModule } from "./inspect.ts";
+import { cacheModule, importHosts, isRemote } from "./remote_module.ts";
+
+export interface PreparedDevice {
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly permissions: PermissionSet;
+  readonly disk?: DiskConfig | undefined;
+}
+
+/** Nothing is granted. */
+export const NOTHING: PermissionSet = {
+  read: [],
+  write: [],
+  net: [],
+  env: [],
+  run: [],
+  import: [],
+};
+
+/**
+ * Checks options as a manifest has them, with paths relative to the working directory, and grants what the module asks
+ * for, or what a built-in device's options imply. Returns one line where the module declares nothing. Throws a
+ * ManifestError about `field` for the options.
+ */
+export async function prepareDevice(
+  module: string,
+  builtIn: BuiltIn | undefined,
+  given: Readonly<Record<string, unknown>>,
+  field: string,
+): Promise<PreparedDevice | string> {
+  const folder = resolve(".");
+  if (builtIn !== undefined) {
+    const options = checkOptions(builtIn, given, field, folder);
+    const { permissions, disk } = builtIn.configure(options);
+    return { options, permissions: { ...NOTHING, ...permissions }, disk };
+  }
+  if (isRemote(module)) await cacheModule(module, importHosts(module), "");
+  const declaration = await inspectModule(module);
+  if (typeof declaration === "string") return declaration;
+  const options = checkOptions(declaration, given, field, folder);
+  const permissions = askedPermissions(declaration, options, folder);
+  return { options, permissions };
+}
