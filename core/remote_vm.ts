@@ -16,6 +16,7 @@ import {
   warmSpawn,
 } from "./sandbox/spawn.ts";
 import { denoFlags, vmPermissions, vmRules } from "./sandbox/vm_permissions.ts";
+import { eachLine } from "./sys/text_lines.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
 import type {
   EmitVmEvent,
@@ -51,6 +52,8 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
       const prepared = await prepareVm(config, folder, options);
       const child = stack.use(await spawnVm(prepared, sandbox));
       tell(child.missing);
+      // Nothing is printed there unless V8 or Deno gives up.
+      eachLine(child.stderr!, (line) => log("error", "vm", line));
       const vm = new RemoteVm(child, emit, stack.move());
       await vm.start({
         type: "start",
@@ -79,7 +82,7 @@ function spawnVm(config: VmConfig, sandbox: SandboxLevel): Promise<Child> {
     },
     stdin: "piped",
     stdout: "piped",
-    stderr: "inherit",
+    stderr: "piped",
   });
 }
 

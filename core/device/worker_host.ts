@@ -211,7 +211,6 @@ export class WorkerHost implements DeviceHost {
       case "memory":
         return this.#shared.resolve(true);
       case "config-changed":
-        if (!this.#lines.take()) return;
         return this.#options.onConfigChange?.();
       case "driver-error":
         return this.#options.onDriverError(

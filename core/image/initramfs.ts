@@ -50,9 +50,10 @@ const FOLDERS = [
 const SKELETON: readonly CpioEntry[] = [
   ...FOLDERS.map((path) => ({ type: "directory", path }) as const),
   { type: "symlink", path: "sbin", target: "bin" },
-  // The kernel opens it for init's first three files. It is /dev/null: behind the real one (5:1) there is nothing yet,
-  // since hvc0 comes with a module that init loads, and the kernel would complain.
-  { type: "device", path: "dev/console", major: 1, minor: 3 },
+  // What the kernel opens for init's first three files. Its own node (5:1) has no console behind it before init has
+  // loaded hvc0's module: the kernel would complain, and init would start without them. Until devtmpfs, this does.
+  { type: "device", path: "dev/null", major: 1, minor: 3 },
+  { type: "symlink", path: "dev/console", target: "null" },
 ];
 
 export interface InitramfsOptions {

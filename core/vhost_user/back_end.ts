@@ -9,6 +9,9 @@ import type { Listener } from "./listener.ts";
 import { QueueLines } from "./queue_lines.ts";
 import { BackSession } from "./back_session.ts";
 
+/** How long a front end is left alone after it was told of a change of configuration space. */
+const CHANGE_MS = 10;
+
 export interface BackEndOptions extends
   Omit<
     WorkerHostOptions,
@@ -27,6 +30,9 @@ export class BackEnd implements AsyncDisposable {
   #connection: Connection | null = null;
   #serving: Promise<void> = Promise.resolve();
   #closing = false;
+  /** Configuration space has changed since a front end was told of it. */
+  #changed = false;
+  #quiet: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: BackEndOptions) {
     this.#options = options;
@@ -36,7 +42,7 @@ export class BackEnd implements AsyncDisposable {
       ram: null,
       irqPage: this.#lines.page,
       needsReset: () => this.#needsReset(),
-      onConfigChange: () => this.#session?.configChanged(),
+      onConfigChange: () => this.#configChanged(),
       onDriverError: (section, message) => {
         this.#session?.deviceFailed();
         options.onDriverError(section, message);
@@ -65,6 +71,18 @@ export class BackEnd implements AsyncDisposable {
   #needsReset(): void {
     Atomics.or(wordsOf(this.host.page), STATUS, DEVICE_NEEDS_RESET);
     this.#session?.deviceFailed();
+  }
+
+  /** A device may change it as often as it likes: front ends are told now and then, and of the last change. */
+  #configChanged(): void {
+    this.#changed = true;
+    if (this.#quiet !== undefined) return;
+    this.#quiet = setTimeout(() => {
+      this.#quiet = undefined;
+      if (this.#changed) this.#configChanged();
+    }, CHANGE_MS);
+    this.#changed = false;
+    this.#session?.configChanged();
   }
 
   /** Serves one front end until it hangs up or breaks the protocol; throws a DeviceError once the device is gone. */
@@ -100,6 +118,7 @@ export class BackEnd implements AsyncDisposable {
   /** Hangs up, and ends the device: in-flight requests first, then its files. */
   async close(): Promise<void> {
     this.hangUp();
+    clearTimeout(this.#quiet);
     await this.#serving.catch(() => {});
     await this.host.close();
     await this.#lines.close();

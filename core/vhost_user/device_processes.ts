@@ -15,6 +15,7 @@ import type { Child } from "../sandbox/child.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
 import { type SandboxLevel, spawnConfined } from "../sandbox/spawn.ts";
 import { denoFlags, vmRules } from "../sandbox/vm_permissions.ts";
+import { eachLine } from "../sys/text_lines.ts";
 import { encodeLine } from "../sys/json_lines.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
 import { connectControl, type ControlChannel } from "./control.ts";
@@ -36,7 +37,6 @@ const END_MS = 5_000;
 const MAX_LINES = 100;
 const MAX_MESSAGES = 50_000;
 const MAX_TEXT = 1000;
-const STDERR = 2;
 
 /** What devices have to say. */
 export interface ProcessEvents {
@@ -180,9 +180,15 @@ class DeviceProcess {
       },
       memory: { bytes: MEMORY, workers: WORKERS },
       stdin: "piped",
-      // What a plugin prints is not the guest's.
-      stdout: STDERR,
+      stdout: "piped",
+      stderr: "piped",
     });
+    // What it prints is neither the guest's nor ours.
+    for (const stream of [child.stdout!, child.stderr!]) {
+      eachLine(stream, (line) => {
+        if (this.#lines.take()) this.#events.onLog(name, line);
+      });
+    }
     this.#child = child;
     const init: DeviceProcessInit = {
       name,

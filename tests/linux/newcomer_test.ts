@@ -59,8 +59,9 @@ linuxTest(
       const { code } = await process.status;
       clearTimeout(limit);
       await Promise.all(copied);
-      assertMatch(texts[0]!, /0: hello from vm.json *\r?\n1: hello from vm/);
-      assertStringIncludes(texts[0]!, "line: changed 0", texts.join("\n"));
-      assertEquals(code, 0, texts.join("\n"));
+      const all = texts.join("\n");
+      assertEquals(code, 0, all);
+      assertMatch(all, /0: hello from vm.json *\r?\n1: hello from vm/);
+      assertStringIncludes(all, "line: changed 0");
     }),
 );

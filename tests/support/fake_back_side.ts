@@ -51,8 +51,12 @@ export class BackSide implements AsyncDisposable {
   async connect(guest: FakeGuest): Promise<FakeFrontEnd> {
     await this.#served;
     const [ours, theirs] = Connection.pair();
-    this.#served = this.backEnd.serve(theirs);
+    this.serve(theirs);
     return new FakeFrontEnd(guest, ours);
+  }
+
+  serve(connection: Connection): void {
+    this.#served = this.backEnd.serve(connection);
   }
 
   /** Resolves when the back end is done with the front end that was connected last. */

@@ -1,12 +1,13 @@
 // The driver's side of a split ring, in raw offsets (virtio-v1.3 §2.7), so that it checks the device's side.
+import type { SharedRam } from "../../core/memory/guest_memory.ts";
 import { splitRam } from "../../core/memory/ram_map.ts";
 
 /** RAM of a small guest, without KVM: addresses are offsets. */
-export function fakeRam(size = 1 << 20) {
+export function fakeRam(size = 1 << 20): FakeRam {
   const buffer = new SharedArrayBuffer(size);
   return { buffer, byteOffset: 0, size, regions: splitRam(size) };
 }
-export type FakeRam = ReturnType<typeof fakeRam>;
+export type FakeRam = SharedRam;
 
 /** A buffer that the driver offers; `write` for the device to write. */
 export interface Buffer {

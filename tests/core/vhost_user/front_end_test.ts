@@ -388,6 +388,13 @@ Deno.test("A back end that is replaced is left at the reset, and another connect
   assertEquals([machine.status, machine.faults], [0xf, []]);
 });
 
+Deno.test("The budget of a command that was obeyed ends with it", async () => {
+  await using machine = await BackEndMachine.start({ budgetMs: 50 });
+  await machine.bringUp();
+  await new Promise((resolve) => setTimeout(resolve, 120));
+  assertEquals([machine.status, machine.faults], [0xf, []]);
+});
+
 Deno.test("The end stops the rings, then hangs up", async () => {
   const machine = await BackEndMachine.start();
   const { backEnd } = machine;

@@ -343,6 +343,9 @@ Deno.test("Changes of configuration without end cost the driver few interrupts",
     if (i % 50 === 0) await settled();
   }
   await new Promise((resolve) => setTimeout(resolve, 100));
-  assert(machine.interrupts >= 1 && machine.interrupts < 30);
-  assertEquals(machine.faults, []);
+  const { interrupts } = machine;
+  assert(interrupts >= 1 && interrupts < 30, `${interrupts} interrupts`);
+  // One more answer serves all that came meanwhile.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assertEquals([machine.interrupts, machine.faults], [interrupts, []]);
 });

@@ -32,7 +32,8 @@ const ATTACKS: Readonly<Record<string, () => unknown>> = {
         reject(new Error(event.message));
       };
     }),
-  "grant itself more": () => Deno.permissions.request({ name: "read" }).then(({ state }) => state),
+  "grant itself more": () =>
+    Deno.permissions.request({ name: "read" }).then(({ state }) => state),
   // What it does not survive.
   "declare itself twice": () =>
     postMessage({ type: "declared", declaration: {} }),
