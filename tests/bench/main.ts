@@ -3,6 +3,7 @@
 import { parseArgs } from "@std/cli/parse-args";
 import { measureExits } from "./exit.ts";
 import { measureKicks } from "./kick.ts";
+import { measureIsolation } from "./isolation.ts";
 import { measureLab } from "./lab.ts";
 import { measureMemory } from "./memory.ts";
 import { print } from "./paddock.ts";
@@ -12,7 +13,7 @@ import { measureStartup } from "./startup.ts";
 
 const USAGE = `Usage: deno task bench [-- [--json] SECTION…]
 
-Sections: exit, kick, ring, startup, memory, lab; all of them if none is named.
+Sections: exit, kick, ring, startup, memory, isolation, lab; all of them if none is named.
 Each compares within one run, in turns, by medians: run it where little else runs.`;
 
 const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
@@ -21,6 +22,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   ring: measureRings,
   startup: measureStartup,
   memory: measureMemory,
+  isolation: measureIsolation,
   lab: measureLab,
 };
 

@@ -39,7 +39,8 @@ export async function measureMemory(): Promise<Section> {
       'console.log("ready"); setInterval(() => {}, 1e6);',
     );
     const samples = await inTurns(ROUNDS, {
-      paddock: () => sample(paddockCommand(manifest), READY.paddock),
+      paddock: () =>
+        sample(paddockCommand(manifest, "--sandbox=off"), READY.paddock),
       deno: () => sample(denoCommand(idle), READY.deno),
     });
     const guest = median(samples.paddock.map(({ guest }) => guest));

@@ -4,9 +4,12 @@ const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 export const HELLO = new URL("../guests/hello/hello.elf", import.meta.url)
   .pathname;
 
-/** `deno run -A main.ts run MANIFEST`. */
-export function paddockCommand(manifest: string): Deno.Command {
-  return denoCommand(MAIN, "run", manifest);
+/** `deno run -A main.ts run FLAGS… MANIFEST`. */
+export function paddockCommand(
+  manifest: string,
+  ...flags: string[]
+): Deno.Command {
+  return denoCommand(MAIN, "run", ...flags, manifest);
 }
 
 /** `deno run -A SCRIPT ARGS…`. */
