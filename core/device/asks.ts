@@ -12,10 +12,12 @@ export function askedPermissions(
   folder: string,
 ): PermissionSet {
   const asked = (kind: PermissionName): string[] =>
-    (permissions[kind] ?? []).map((ask) =>
-      typeof ask === "string" ? ask : options[ask.option]
-    ).filter((value) => typeof value === "string")
-      .map((value) => askedValue(kind, value, folder));
+    (permissions[kind] ?? []).flatMap((ask) =>
+      typeof ask === "string"
+        ? ask
+        // Undefined where it is optional; a list is all of its values.
+        : (options[ask.option] ?? []) as string | string[]
+    ).map((value) => askedValue(kind, value, folder));
   return {
     read: asked("read"),
     write: asked("write"),

@@ -1,6 +1,6 @@
 // Thread: any
 // What a device module declares, before a device is made of it: described where it was loaded, checked where it is used.
-import type { OptionsSchema } from "../manifest/options.ts";
+import type { OptionSchema, OptionsSchema } from "../manifest/options.ts";
 import type { PermissionAsks, PermissionName } from "../plugin.ts";
 import { MAX_CONFIG, MAX_QUEUES } from "../virtio/device_page.ts";
 import {
@@ -192,6 +192,7 @@ const OPTION_TYPES: readonly unknown[] = [
   "url",
   "strings",
 ];
+const TEXT_TYPES = ["string", "path", "url", "strings"];
 /** Fields of a device that are the host's. */
 const RESERVED = [
   "use",
@@ -265,7 +266,9 @@ function permissionsProblem(
   const isAsk = (ask: unknown) => {
     if (typeof ask === "string") return true;
     const name = (ask as { option?: unknown } | null)?.option;
-    return options.some(([option]) => option === name);
+    return options.some(([option, schema]) =>
+      option === name && TEXT_TYPES.includes((schema as OptionSchema).type)
+    );
   };
   const wrong = permissions?.find(([kind, asks]) =>
     !PERMISSIONS.includes(kind) || !Array.isArray(asks) || !asks.every(isAsk)
@@ -274,9 +277,9 @@ function permissionsProblem(
   return broken(
     `asks for permissions${
       wrong === undefined ? "" : ` ${shown(wrong[0])}`
-    } that are not lists of strings or of { option } by ${
+    } that are not lists by ${
       PERMISSIONS.join(", ")
-    }`,
+    }, of strings or { option } with the name of an option that is text`,
     "permissions",
   );
 }
