@@ -18,6 +18,7 @@ import {
 import { denoFlags, vmPermissions, vmRules } from "./sandbox/vm_permissions.ts";
 import { eachLine } from "./sys/text_lines.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
+import { lowerPriority } from "./sys/thread_mark.ts";
 import type {
   EmitVmEvent,
   VmBackend,
@@ -198,6 +199,8 @@ class RemoteVm implements VmBackend {
         return this.#ports.get(message.device)?.onmessage?.(message.data);
       case "serial":
         return this.#output.push(message.bytes);
+      case "lower-priority":
+        return lowerPriority(message.mark, this.#child.pid);
     }
   }
 

@@ -44,7 +44,9 @@ export type FromVm =
     readonly error?: string;
   }
   | { readonly type: "port"; readonly device: string; readonly data: unknown }
-  | { readonly type: "serial"; readonly bytes: Uint8Array };
+  | { readonly type: "serial"; readonly bytes: Uint8Array }
+  /** Threads that cannot be ended, by their mark: the VM's process has no /proc to find them in. */
+  | { readonly type: "lower-priority"; readonly mark: number };
 
 /** An error as data. */
 export interface PlainError {
@@ -123,6 +125,8 @@ export function isFromVm(message: unknown): message is FromVm {
       return typeof message.device === "string";
     case "serial":
       return message.bytes instanceof Uint8Array;
+    case "lower-priority":
+      return typeof message.mark === "number";
     default:
       return false;
   }

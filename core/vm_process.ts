@@ -2,6 +2,7 @@
 // A process that runs one VM for the process that started it, which it hears on stdin and tells on stdout.
 import { closeProcess } from "./sandbox/closing.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
+import { askOwner } from "./sys/thread_mark.ts";
 import { localStarter } from "./local_vm.ts";
 import type { DeviceError } from "./errors.ts";
 import type { EmitVmEvent, VmBackend, VmExit } from "./vm_backend.ts";
@@ -14,6 +15,7 @@ import {
 } from "./vm_messages.ts";
 
 closeProcess();
+askOwner((mark) => void send({ type: "lower-priority", mark }));
 // vCPU 0's thread comes up while the owner says what to run.
 const starter = localStarter();
 

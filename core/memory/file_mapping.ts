@@ -10,7 +10,6 @@ import {
   MAP_ANONYMOUS,
   MAP_FIXED,
   MAP_NORESERVE,
-  MAP_PRIVATE,
   MAP_SHARED,
   PROT_READ_WRITE,
   SEEK_END,
@@ -98,11 +97,14 @@ export class FileMapping implements Disposable {
     throw new SysError("mmap", errno());
   }
 
-  /** Gives the pages back. Plain memory takes their place: a view that is left somewhere stays harmless. */
+  /**
+   * Gives the pages back. Empty memory takes their place: a view that is left somewhere stays harmless. It is shared,
+   * since private memory would count against RLIMIT_DATA for as long as V8 keeps the buffer.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#mmap(0, this.size, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    this.#mmap(0, this.size, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   }
 
   [Symbol.dispose](): void {

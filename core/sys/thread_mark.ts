@@ -16,11 +16,11 @@ import {
 /** The real-time signals from here on spell a mark, one bit each. Nobody sends them, and a child process has none blocked. */
 const FIRST_SIGNAL = 43;
 const MARK_BITS = 20;
-const TASKS = "/proc/self/task";
 const LOWEST_PRIORITY = 19;
 
 const decoder = new TextDecoder();
 let marks = 0;
+let owner: ((mark: number) => void) | null = null;
 
 /** Runs `start`; all threads that it starts have the mark. */
 export function startMarked<T>(start: () => T): { started: T; mark: number } {
@@ -36,20 +36,32 @@ export function startMarked<T>(start: () => T): { started: T; mark: number } {
   }
 }
 
-/** Leaves the threads with this mark what nobody else wants of the processor. False where there is no such thread, or no /proc. */
-export function lowerPriority(mark: number): boolean {
-  const marked = threads().filter((tid) => markOf(tid) === mark);
-  for (const tid of marked) {
+/** For a process that is closed off from /proc: the one that started it calls {@linkcode lowerPriority} with its pid. */
+export function askOwner(ask: (mark: number) => void): void {
+  owner = ask;
+}
+
+/** Leaves the threads with this mark, of this process or of a child, what nobody else wants of the processor. */
+export function lowerPriority(
+  mark: number,
+  pid: number | "self" = "self",
+): void {
+  // Of what was not started with a mark.
+  if (mark === 0) return;
+  const tasks = `/proc/${pid}/task`;
+  const tids = threads(tasks);
+  if (tids === null) return owner?.(mark);
+  for (const tid of tids) {
+    if (markOf(`${tasks}/${tid}/status`) !== mark) continue;
     // One that has ended meanwhile needs nothing any more.
     libc.setpriority(PRIO_PROCESS, tid, LOWEST_PRIORITY);
     libc.sched_setscheduler(tid, SCHED_IDLE, new Uint8Array(4));
   }
-  return marked.length > 0;
 }
 
 /** The mark of one thread; 0 where it has none, or is gone. */
-function markOf(tid: number): number {
-  using file = openIfThere(`${TASKS}/${tid}/status`);
+function markOf(path: string): number {
+  using file = openIfThere(path);
   if (file === null) return 0;
   // SigBlk is in the first kilobyte.
   const bytes = new Uint8Array(4096);
@@ -59,10 +71,10 @@ function markOf(tid: number): number {
   return Number(BigInt.asUintN(MARK_BITS, bits));
 }
 
-/** Ids of this process's threads. */
-function threads(): number[] {
-  using folder = openIfThere(TASKS);
-  if (folder === null) return [];
+/** Thread ids; null where they cannot be had. */
+function threads(path: string): number[] | null {
+  using folder = openIfThere(path);
+  if (folder === null) return null;
   const tids: number[] = [];
   const bytes = new Uint8Array(8192);
   const view = new DataView(bytes.buffer);

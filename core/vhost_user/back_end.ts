@@ -49,6 +49,8 @@ export class BackEnd implements AsyncDisposable {
       },
       onFault: (error) => {
         this.#session?.deviceFailed();
+        // Another process may go on with its queues.
+        if (this.host.failed) this.#connection?.close();
         options.onFault(error);
       },
     });

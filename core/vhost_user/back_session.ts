@@ -4,6 +4,13 @@ import { VhostUserError } from "../errors.ts";
 import type { WorkerHost } from "../device/worker_host.ts";
 import type { Fd } from "../sys/fd.ts";
 import { BackRings } from "./back_rings.ts";
+import {
+  checkAccepted,
+  offeredFeatures,
+  offeredProtocolFeatures,
+  PROTOCOL_FEATURES,
+  REPLY_ACK,
+} from "./back_features.ts";
 import { readConfig, writeConfig } from "./config_access.ts";
 import { Connection, type Message } from "./connection.ts";
 import { createInflight, InflightMemory } from "./inflight_memory.ts";
@@ -25,14 +32,7 @@ import {
   BackEndRequest,
   Request,
   requestName,
-  VHOST_USER_F_PROTOCOL_FEATURES,
   VHOST_USER_NEED_REPLY,
-  VHOST_USER_PROTOCOL_F_BACKEND_REQ,
-  VHOST_USER_PROTOCOL_F_CONFIG,
-  VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD,
-  VHOST_USER_PROTOCOL_F_MQ,
-  VHOST_USER_PROTOCOL_F_REPLY_ACK,
-  VHOST_USER_PROTOCOL_F_RESET_DEVICE,
   VHOST_USER_REPLY,
 } from "./protocol.ts";
 import {
@@ -40,16 +40,6 @@ import {
   type QueueLines,
   signalError,
 } from "./queue_lines.ts";
-
-const bit = (number: number): bigint => 1n << BigInt(number);
-const PROTOCOL_BIT = bit(VHOST_USER_F_PROTOCOL_FEATURES);
-const REPLY_ACK = bit(VHOST_USER_PROTOCOL_F_REPLY_ACK);
-const CONFIG = bit(VHOST_USER_PROTOCOL_F_CONFIG);
-const PROTOCOL_FEATURES = REPLY_ACK | CONFIG |
-  bit(VHOST_USER_PROTOCOL_F_MQ) |
-  bit(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |
-  bit(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) |
-  bit(VHOST_USER_PROTOCOL_F_RESET_DEVICE);
 
 /** What a message is answered with: a payload with a descriptor that is closed once sent, or whether it was done. */
 type Answer =
@@ -174,19 +164,13 @@ export class BackSession {
   ): Answer | Promise<Answer> {
     switch (request) {
       case Request.VHOST_USER_GET_FEATURES:
-        return { payload: encodeU64(this.#offered | PROTOCOL_BIT) };
+        return { payload: encodeU64(offeredFeatures(this.#host)) };
       case Request.VHOST_USER_SET_FEATURES:
         return this.#setFeatures(decodeU64(payload));
       case Request.VHOST_USER_GET_PROTOCOL_FEATURES:
-        return { payload: encodeU64(this.#offeredProtocol) };
+        return { payload: encodeU64(offeredProtocolFeatures(this.#host)) };
       case Request.VHOST_USER_SET_PROTOCOL_FEATURES:
-        this.#protocolFeatures = decodeU64(payload);
-        checkOffered(
-          this.#protocolFeatures,
-          this.#offeredProtocol,
-          "protocol ",
-        );
-        return true;
+        return this.#setProtocolFeatures(decodeU64(payload));
       // Who is at the other end of the connection owns the device as it is.
       case Request.VHOST_USER_SET_OWNER:
       case Request.VHOST_USER_RESET_OWNER:
@@ -218,23 +202,18 @@ export class BackSession {
     return { payload: encodeConfig({ ...asked, bytes }) };
   }
 
-  get #offered(): bigint {
-    const [low, high] = this.#host.offered;
-    return BigInt(high >>> 0) << 32n | BigInt(low >>> 0);
-  }
-
-  /** QEMU warns of configuration space where it expects none. */
-  get #offeredProtocol(): bigint {
-    const { config } = this.#host.declaration!;
-    return config.length > 0 ? PROTOCOL_FEATURES : PROTOCOL_FEATURES & ~CONFIG;
-  }
-
   #setFeatures(features: bigint): boolean {
-    checkOffered(features, this.#offered | PROTOCOL_BIT, "");
-    const driver = features & ~PROTOCOL_BIT;
+    checkAccepted(features, offeredFeatures(this.#host));
+    const driver = features & ~PROTOCOL_FEATURES;
     const low = Number(driver & 0xffff_ffffn);
     const high = Number(driver >> 32n);
-    this.#rings.setFeatures(low, high, (features & PROTOCOL_BIT) !== 0n);
+    this.#rings.setFeatures(low, high, driver !== features);
+    return true;
+  }
+
+  #setProtocolFeatures(features: bigint): boolean {
+    checkAccepted(features, offeredProtocolFeatures(this.#host));
+    this.#protocolFeatures = features;
     return true;
   }
 
@@ -304,12 +283,4 @@ export class BackSession {
     this.#rings.setInflight(() => new InflightMemory(description, fd));
     return true;
   }
-}
-
-function checkOffered(accepted: bigint, offered: bigint, kind: string): void {
-  const extra = accepted & ~offered;
-  if (extra === 0n) return;
-  throw new VhostUserError(
-    `accepted ${kind}features 0x${extra.toString(16)}, which were not offered`,
-  );
 }

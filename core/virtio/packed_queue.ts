@@ -9,23 +9,18 @@ import {
   VIRTQ_DESC_F_WRITE,
   VIRTQ_DESC_SIZE,
 } from "./constants.ts";
+import { PackedEvents } from "./packed_events.ts";
 import type { RamView } from "./ram_view.ts";
 import {
   hex,
   placeRing,
   type QueueSetup,
-  refuseOverlap,
   type RingPosition,
   type Virtqueue,
 } from "./virtqueue.ts";
 
 const VIRTQ_DESC_F_AVAIL = 1 << 7;
 const VIRTQ_DESC_F_USED = 1 << 15;
-/** Flags of the event suppression structures (§2.8.10). */
-const RING_EVENT_FLAGS_ENABLE = 0;
-const RING_EVENT_FLAGS_DISABLE = 1;
-const RING_EVENT_FLAGS_DESC = 2;
-const EVENT_SIZE = 4;
 /** A descriptor is addr, len (u32), id and flags; its flags are at 7 of these. */
 const DESC_U16S = VIRTQ_DESC_SIZE / 2;
 const DESC_U32S = VIRTQ_DESC_SIZE / 4;
@@ -35,12 +30,10 @@ export class PackedQueue implements Virtqueue {
   readonly #ram: RamView;
   readonly #u16: Uint16Array<SharedArrayBuffer>;
   readonly #u32: Uint32Array<SharedArrayBuffer>;
-  readonly #eventIdx: boolean;
   readonly #indirect: boolean;
-  /** Indices into u16. */
+  /** Index into u16. */
   readonly #desc: number;
-  readonly #driverEvent: number;
-  readonly #deviceEvent: number;
+  readonly #events: PackedEvents;
   readonly #chains: (DescriptorChain | undefined)[];
   #nextAvail = 0;
   #availWrap = true;
@@ -64,31 +57,11 @@ export class PackedQueue implements Virtqueue {
     this.#ram = ram;
     this.#u16 = ram.u16;
     this.#u32 = ram.u32;
-    this.#eventIdx = setup.eventIdx;
     this.#indirect = setup.indirect;
     const ringSize = VIRTQ_DESC_SIZE * size;
     const desc = placeRing(ram, "descriptor ring", setup.desc, ringSize, 16);
-    const driver = placeRing(
-      ram,
-      "driver event area",
-      setup.driver,
-      EVENT_SIZE,
-      4,
-    );
-    const device = placeRing(
-      ram,
-      "device event area",
-      setup.device,
-      EVENT_SIZE,
-      4,
-    );
-    // The device writes used descriptors, and its event area.
-    refuseOverlap(desc, ringSize, driver, EVENT_SIZE);
-    refuseOverlap(desc, ringSize, device, EVENT_SIZE);
-    refuseOverlap(driver, EVENT_SIZE, device, EVENT_SIZE);
     this.#desc = desc / 2;
-    this.#driverEvent = driver / 2;
-    this.#deviceEvent = device / 2;
+    this.#events = new PackedEvents(ram, setup, desc, ringSize);
     this.#chains = new Array(size);
     const { start = 0 } = setup;
     this.#nextAvail = checkedOffset(start, size);
@@ -291,32 +264,20 @@ export class PackedQueue implements Virtqueue {
     const added = this.#unsignalled;
     if (added === 0) return false;
     this.#unsignalled = 0;
-    const flags = Atomics.load(this.#u16, this.#driverEvent + 1) & 3;
-    if (flags === RING_EVENT_FLAGS_DISABLE) return false;
-    if (flags !== RING_EVENT_FLAGS_DESC || !this.#eventIdx) return true;
-    // The driver wants one when the descriptor at (offset, wrap) was used: is it among the last `added`?
-    const event = Atomics.load(this.#u16, this.#driverEvent);
-    const offset = event & 0x7fff;
-    const sameWrap = (event >>> 15 === 1) === this.#usedWrap;
-    const behind = this.#nextUsed - (sameWrap ? offset : offset - this.size);
-    return behind > 0 && behind <= added;
+    return this.#events.wantsInterrupt(
+      added,
+      this.#nextUsed,
+      this.#usedWrap,
+      this.size,
+    );
   }
 
   disableNotifications(): void {
-    Atomics.store(this.#u16, this.#deviceEvent + 1, RING_EVENT_FLAGS_DISABLE);
+    this.#events.disableKicks();
   }
 
   enableNotifications(): boolean {
-    if (this.#eventIdx) {
-      Atomics.store(
-        this.#u16,
-        this.#deviceEvent,
-        this.#nextAvail | (this.#availWrap ? 0x8000 : 0),
-      );
-      Atomics.store(this.#u16, this.#deviceEvent + 1, RING_EVENT_FLAGS_DESC);
-    } else {
-      Atomics.store(this.#u16, this.#deviceEvent + 1, RING_EVENT_FLAGS_ENABLE);
-    }
+    this.#events.enableKicks(this.#nextAvail, this.#availWrap);
     return this.#isAvailable(
       Atomics.load(this.#u16, this.#flagsIndex(this.#nextAvail)),
     );
@@ -327,8 +288,7 @@ export class PackedQueue implements Virtqueue {
 function checkedOffset(position: number, size: number): number {
   const offset = position & 0x7fff;
   if (offset < size) return offset;
-  throw new DriverError(
-    "2.8",
-    `Driver: ring begins at ${offset}, past its ${size} descriptors`,
+  throw new RangeError(
+    `ring begins at ${offset}, past its ${size} descriptors`,
   );
 }

@@ -22,27 +22,18 @@ async function startEnding(ending: string): Promise<Vm> {
 kvmTest("A paused VM makes no exits, a resumed one goes on", async () => {
   // Writes to a register without an end in sight.
   await using vm = await Vm.start(hello("bench=mmio3:1000000000"));
-  const exits = () => vm.statistics.exits;
-  await within(
-    5000,
-    "The first exits",
-    (async () => {
-      while (exits() < 1000) await sleep(5);
-    })(),
-  );
+  const exits = async () => (await vm.statistics()).exits;
+  const passes = async (count: number) => {
+    while (await exits() < count) await sleep(5);
+  };
+  await within(5000, "The first exits", passes(1000));
   for (let i = 0; i < 5; i++) {
     await within(2000, "pause()", vm.pause());
-    const paused = exits();
+    const paused = await exits();
     await sleep(50);
-    assertEquals(exits(), paused);
+    assertEquals(await exits(), paused);
     vm.resume();
-    await within(
-      5000,
-      "Exits after resume()",
-      (async () => {
-        while (exits() < paused + 100) await sleep(5);
-      })(),
-    );
+    await within(5000, "Exits after resume()", passes(paused + 100));
   }
 });
 

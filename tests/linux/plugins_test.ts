@@ -174,7 +174,7 @@ linuxTest(
 
 linuxTest("odometer: a driver in shell takes rides", async () => {
   await using vm = await Vm.start(new URL("odometer/vm.json", PLUGINS));
-  const limit = setTimeout(() => vm.kill(), 90_000);
+  const limit = setTimeout(() => vm.kill(), 150_000);
   const text = await new Response(vm.console?.readable).text();
   const { reason } = await vm.wait();
   clearTimeout(limit);

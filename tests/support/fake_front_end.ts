@@ -3,9 +3,9 @@
 import { FileMapping } from "../../core/memory/file_mapping.ts";
 import { EventFd, Fd, signalEventFd } from "../../core/sys/fd.ts";
 import { cString, libc } from "../../core/sys/libc.ts";
-import { Connection } from "../../core/vhost_user/connection.ts";
-import { type FakeRam, FakeRing, type Used } from "./fake_driver.ts";
-import { FakePackedRing } from "./fake_packed_ring.ts";
+import type { Connection } from "../../core/vhost_user/connection.ts";
+import type { FakeRam, FakeRing, Used } from "./fake_driver.ts";
+import type { FakePackedRing } from "./fake_packed_ring.ts";
 import { within } from "./fake_machine.ts";
 
 const MiB = 1 << 20;

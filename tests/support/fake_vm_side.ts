@@ -14,7 +14,7 @@ import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
 import { FakeRing, type Used } from "./fake_driver.ts";
 import { until } from "./fake_front_end.ts";
 import { MODERN, within } from "./fake_machine.ts";
-import { FakePackedRing } from "./fake_packed_ring.ts";
+import type { FakePackedRing } from "./fake_packed_ring.ts";
 
 const MiB = 1 << 20;
 

@@ -33,7 +33,8 @@ export class Typist implements AsyncDisposable {
     await within(
       new Promise((resolve, reject) => {
         socket.onopen = resolve;
-        socket.onerror = reject;
+        socket.onerror = (event) =>
+          reject(new Error((event as ErrorEvent).message));
       }),
     );
     return typist;

@@ -65,7 +65,7 @@ const TYPES = "string, integer, size, boolean, path, url, strings";
 const FIELD =
   'of configuration space that is not "u8", "u16", "u32", "u64" or a number of bytes (see config in plugins/API.md)';
 const ASKS =
-  "that are not lists of strings or of { option } by read, write, net, env, run, import (see permissions in plugins/API.md)";
+  "that are not lists by read, write, net, env, run, import, of strings or { option } with the name of an option that is text (see permissions in plugins/API.md)";
 
 const BROKEN: readonly (readonly [string, unknown, string])[] = [
   [
@@ -298,7 +298,7 @@ const BROKEN: readonly (readonly [string, unknown, string])[] = [
     { ...good, permissions: { read: true } },
     `asks for permissions read ${ASKS}`,
   ],
-  ...[7, null, {}, { option: "none" }, mute].map((ask) =>
+  ...[7, null, {}, { option: "none" }, { option: "byte" }, mute].map((ask) =>
     [
       `a permission ${JSON.stringify(ask)}`,
       { ...good, permissions: { net: ["example.org", ask] } },

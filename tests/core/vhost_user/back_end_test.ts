@@ -22,16 +22,16 @@ import { FakePackedRing } from "../../support/fake_packed_ring.ts";
 const MiB = 1 << 20;
 const rng = { module: builtIn("rng"), options: { maxBytes: 65536 } };
 
-/** Answers each request `ms` later with the number of requests before it. */
+/** Writes its number into each request, and gives it back `ms` later. */
 const SLOW = inlineModule(`{
   id: 7,
   queues: { q: 16, other: 16 },
   create({ options, log }) {
     let count = 0;
     const serve = async ({ writable }) => {
-      const bytes = new Uint8Array([count++]);
+      const written = writable.write(new Uint8Array([++count]));
       await new Promise((go) => setTimeout(go, options.ms));
-      return writable.write(bytes);
+      return written;
     };
     return {
       queues: { q: serve, other: serve },
@@ -165,7 +165,7 @@ for (const format of ["split", "packed"] as const) {
 Deno.test("GET_VRING_BASE waits for what is in flight, and the queue goes on from there", async () => {
   await using side = await BackSide.start({
     module: SLOW,
-    options: { ms: 50 },
+    options: { ms: 200 },
   });
   using guest = new FakeGuest();
   using front = await side.connect(guest);
@@ -174,19 +174,20 @@ Deno.test("GET_VRING_BASE waits for what is in flight, and the queue goes on fro
   await front.queue(0, ring);
   for (let i = 0; i < 3; i++) ring.add({ ...answer, at: 0x8000 + 16 * i });
   front.kick();
-  await new Promise((go) => setTimeout(go, 20));
+  await until(() => guest.bytes[0x8020] === 3);
   assertEquals(ring.usedIdx, 0);
   assertEquals(await front.stop(0), 3);
   assertEquals(ring.usedIdx, 3);
   ring.add({ ...answer, at: 0x8100 });
   front.kick();
-  await new Promise((go) => setTimeout(go, 80));
-  assertEquals(ring.usedIdx, 3);
+  await new Promise((go) => setTimeout(go, 20));
+  assertEquals(guest.bytes[0x8100], 0);
   assert(await front.queue(0, ring, 3));
   assertEquals((await front.used(ring, 4)).at(-1), { id: 3, length: 1 });
-  assertEquals(guest.bytes[0x8100], 3);
+  assertEquals(guest.bytes[0x8100], 4);
   assertEquals(await front.stop(0), 4);
   // Nothing was reset in between: the driver only paused.
+  await until(() => side.logged.length > 0);
   assertEquals(side.logged, ["activate"]);
 });
 
@@ -318,10 +319,8 @@ Deno.test("RESET_DEVICE resets the device, and it can be set up again", async ()
     await new Promise((go) => setTimeout(go, 10));
     assertEquals(ring.usedIdx, 1);
   }
-  assertEquals(
-    side.logged.join(),
-    "activate,reset,activate,reset,activate,reset",
-  );
+  await until(() => side.logged.length === 6);
+  assertEquals(side.logged.join(), Array(3).fill("activate,reset").join());
 });
 
 Deno.test("A driver that makes its rings anew finds a device that was reset", async () => {
@@ -337,6 +336,7 @@ Deno.test("A driver that makes its rings anew finds a device that was reset", as
     await front.used(ring, 1);
     await front.stop(0);
   }
+  await until(() => side.logged.length === 3);
   assertEquals(side.logged.join(), "activate,reset,activate");
 });
 
@@ -384,6 +384,7 @@ Deno.test("Configuration space is read and written, and its changes are told", a
   assertEquals(await read(4, 1), new Uint8Array([9]));
   assert(!await write(4, 1, 8), "a migration is not possible");
   assert(!await write(5, 0, 8), "there is nothing");
+  await until(() => side.logged.length > 0);
   assertEquals(side.logged, ["mode 9"]);
   // More than a message has: an error, which is no payload at all.
   assertEquals((await front.ask(24, u32s(0, 0, 0))).length, 12);
@@ -424,6 +425,55 @@ Deno.test("A device that fails is told on the error descriptor, and goes on afte
   assertEquals(await front.stop(0), 0, "what failed is not lost");
   assert(await front.queue(0, ring, 0));
   await front.used(ring, 1);
+});
+
+const DYING = inlineModule(`{
+  id: 7,
+  queues: { q: 16 },
+  create: () => ({ queues: { q: ({ readable, writable }) => {
+    const what = readable.u8();
+    if (what === 1) queueMicrotask(() => { throw new Error("of an old age"); });
+    if (what === 2) for (;;);
+    return writable.write(new Uint8Array([7]));
+  } } }),
+}`);
+
+/** Has the device of DYING do something. */
+async function tellDying(
+  front: FakeFrontEnd,
+  what: number,
+): Promise<FakeRing> {
+  await front.introduce();
+  const ring = new FakeRing(front.guest.ram, 8);
+  assert(await front.queue(0, ring));
+  front.guest.bytes[0x9000] = what;
+  ring.add({ at: 0x9000, length: 1 }, answer);
+  front.kick();
+  return ring;
+}
+
+Deno.test("A device whose thread ends is started again by the reset", async () => {
+  await using side = await BackSide.start({ module: DYING });
+  using guest = new FakeGuest();
+  using front = await side.connect(guest);
+  await tellDying(front, 1);
+  await until(() => front.taken(front.errors[0]!) > 0);
+  assert(side.faults[0]!.includes("of an old age"));
+  assert(await front.do(34));
+  await front.used(await tellDying(front, 0), 1);
+});
+
+Deno.test("A device that hangs is given up: its front end is hung up on, and whoever serves it hears of it", async () => {
+  const side = await BackSide.start({ module: DYING, budgetMs: 300 });
+  using guest = new FakeGuest();
+  using front = await side.connect(guest);
+  const served = side.served.then(() => "served", ({ message }) => message);
+  await tellDying(front, 2);
+  front.tell(34);
+  await front.hungUp();
+  assertEquals(await served, "device dev0: has failed for good");
+  assert(side.faults[0]!.includes("did not answer"));
+  await side[Symbol.asyncDispose]();
 });
 
 Deno.test("A driver's mistake is told on the error descriptor, and does not end the connection", async () => {

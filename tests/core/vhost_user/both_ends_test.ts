@@ -77,6 +77,8 @@ for (const format of ["split", "packed"] as const) {
     }
     assertEquals([vm.faults, vm.driverErrors], [[], []]);
     assertEquals([side.violations, side.faults], [[], []]);
+    // What a device logs comes later than what its driver sees.
+    await until(() => side.logged.length === 6);
     assertEquals(side.logged.join(), Array(3).fill("activate,reset").join());
   });
 }
@@ -102,6 +104,7 @@ Deno.test("A paused device finishes what is in flight, and goes on where it was"
     await vm.used(ring, 1);
     assertEquals(vm.memory.bytes[0x8000], 2 * round);
   }
+  await until(() => side.logged.length > 0);
   assertEquals(side.logged, ["activate"]);
 });
 

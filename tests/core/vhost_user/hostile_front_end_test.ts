@@ -75,7 +75,7 @@ refusesMessage("sets a log", "VHOST_USER_SET_LOG_BASE", 6, u64(0));
 refusesMessage("accepts features that are not offered", "0x1", 2, u64(1));
 refusesMessage(
   "accepts protocol features that are not offered",
-  "protocol features 0x2",
+  "features 0x2,",
   16,
   u64(2),
 );
