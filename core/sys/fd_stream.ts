@@ -1,6 +1,6 @@
 // Thread: any
 // Our end of a pipe as a stream that owns it. Deno adopts no fd that it did not open, and node:net takes 40 ms to load.
-import { Fd } from "./fd.ts";
+import type { Fd } from "./fd.ts";
 import {
   check,
   EAGAIN,

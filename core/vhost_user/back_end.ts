@@ -96,7 +96,8 @@ export class BackEnd implements AsyncDisposable {
       const known = error instanceof VhostUserError ||
         error instanceof SysError;
       if (!known) throw error;
-      if (!this.#closing) this.#options.onViolation(error.message);
+      const hungUp = this.#closing || this.host.failed;
+      if (!hungUp) this.#options.onViolation(error.message);
     }).finally(() => this.#session = this.#connection = null);
     await this.#serving;
     this.#checkAlive();
