@@ -14,6 +14,7 @@ import { quote } from "../manifest/text.ts";
 import type { Declaration } from "../virtio/device_host.ts";
 import { BackEnd } from "../vhost_user/back_end.ts";
 import { claimSocket, removeSocket } from "../vhost_user/claim_socket.ts";
+import { EndSignals } from "../vhost_user/end_signals.ts";
 import { Listener } from "../vhost_user/listener.ts";
 import type { ArgsOf } from "./args.ts";
 import { printNote } from "./output.ts";
@@ -82,6 +83,8 @@ export async function pluginServe(
  */
 export async function servePlugin(options: ServeOptions): Promise<number> {
   const { name, disk: image, socket } = options;
+  // From before there is a socket to remove.
+  using end = new EndSignals();
   using disk = image === undefined ? undefined : new HostDisk(image, name);
   using listener = new Listener(claimSocket(socket));
   try {
@@ -96,27 +99,17 @@ export async function servePlugin(options: ServeOptions): Promise<number> {
       onLog: (message) => printNote(`${name}: ${message}`),
       onViolation: (message) => printNote(`${name}: its front end ${message}`),
     });
-    using _ = onSignals(() => {
+    await backEnd.start();
+    printNote(attachLine(name, socket, backEnd.host.declaration!));
+    end.act(() => {
       listener.close();
       backEnd.hangUp();
     });
-    await backEnd.start();
-    printNote(attachLine(name, socket, backEnd.host.declaration!));
     await backEnd.serveAll(listener);
     return 0;
   } finally {
     removeSocket(socket);
   }
-}
-
-function onSignals(act: () => void): Disposable {
-  const signals = ["SIGTERM", "SIGINT"] as const;
-  for (const signal of signals) Deno.addSignalListener(signal, act);
-  return {
-    [Symbol.dispose]: () => {
-      for (const signal of signals) Deno.removeSignalListener(signal, act);
-    },
-  };
 }
 
 /** One line: how a guest of QEMU gets the device. */

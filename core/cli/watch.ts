@@ -5,6 +5,8 @@ import { printNote } from "./output.ts";
 
 /** Editors write a file in several steps. */
 const SETTLE_MS = 150;
+/** What a module can consist of; beside it may lie a disk that the guest writes to. */
+const SOURCE = /\.([cm]?[jt]s|[jt]sx|json|wasm)$/;
 
 /** Watches the folders of the machine's plugins until the watcher is closed. */
 export function watchPlugins(vm: Vm): Disposable {
@@ -38,7 +40,11 @@ async function follow(
 ): Promise<void> {
   for await (const { kind, paths } of watcher) {
     if (kind !== "access") {
-      changed(paths.filter((path) => !/_test\.ts$|~$/.test(path)));
+      changed(
+        paths.filter((path) =>
+          SOURCE.test(path) && !/_test\.[a-z]+$/.test(path)
+        ),
+      );
     }
   }
 }

@@ -11,6 +11,7 @@ import { BackEnd } from "./back_end.ts";
 import { claimSocket } from "./claim_socket.ts";
 import type { FromDevice } from "./control.ts";
 import { ControlServer } from "./control_server.ts";
+import { EndSignals } from "./end_signals.ts";
 import { Listener } from "./listener.ts";
 
 /** What this process is told, as a line of JSON on stdin or as its one argument. */
@@ -47,6 +48,7 @@ async function readInit(): Promise<DeviceProcessInit> {
 /** Returns the process's exit status. */
 async function serve(init: DeviceProcessInit): Promise<number> {
   const { name, socket, disk: image } = init;
+  using end = new EndSignals();
   try {
     using disk = image ? new HostDisk(image, name) : undefined;
     const { backEnd, control } = open(init, disk);
@@ -55,12 +57,10 @@ async function serve(init: DeviceProcessInit): Promise<number> {
     using listener = new Listener(
       typeof socket === "string" ? claimSocket(socket) : new UnixSocket(socket),
     );
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      Deno.addSignalListener(signal, () => {
-        listener.close();
-        backEnd.hangUp();
-      });
-    }
+    end.act(() => {
+      listener.close();
+      backEnd.hangUp();
+    });
     await backEnd.serveAll(listener);
     await backEnd.close();
     await control?.close();

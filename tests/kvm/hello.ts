@@ -104,6 +104,18 @@ export async function paddock(
   return { code: status.code, stdout, stderr };
 }
 
+/** Ids of this process's children, whichever of its threads started them. */
+export function children(): number[] {
+  return [...Deno.readDirSync("/proc/self/task")].flatMap(({ name }) => {
+    try {
+      const list = Deno.readTextFileSync(`/proc/self/task/${name}/children`);
+      return list.split(" ").map(Number).filter((pid) => pid > 0);
+    } catch {
+      return []; // The thread has ended.
+    }
+  });
+}
+
 /** Ids of the processes whose command line has `text` in it. */
 export function processesWith(text: string): number[] {
   return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter(

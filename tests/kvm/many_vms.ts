@@ -2,7 +2,7 @@
 // does nothing else, and prints as JSON what it held after FROM of them and what after all.
 
 import { Vm, type VmOptions } from "../../core/mod.ts";
-import { hello, readUntil } from "./hello.ts";
+import { children, hello, readUntil } from "./hello.ts";
 
 /** What a VM could leave behind in the process that started it. */
 export interface Possessions {
@@ -49,15 +49,13 @@ function count(
 }
 
 function look(): Possessions {
-  const pid = Deno.pid;
-  const children = Deno.readTextFileSync(`/proc/self/task/${pid}/children`);
   return {
     fds: count("fd", (path) => Deno.readLinkSync(path).replace(/\[\d+\]$/, "")),
     threads: count(
       "task",
       (path) => Deno.readTextFileSync(`${path}/comm`).trim(),
     ),
-    children: children.split(" ").length - 1,
+    children: children().length,
     rss: Deno.memoryUsage().rss,
   };
 }

@@ -32,8 +32,10 @@ const list = (manifest?: string, json = false) =>
       builtInDevices,
     )
   );
-const messageOf = async (module: string, kind: new (...args: never[]) => Error) =>
-  (await assertRejects(() => inspect(module), kind) as Error).message;
+const messageOf = async (
+  module: string,
+  kind: new (...args: never[]) => Error,
+) => (await assertRejects(() => inspect(module), kind) as Error).message;
 
 const MODULE = `export default {
   id: 2,

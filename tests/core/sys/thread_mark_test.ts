@@ -27,7 +27,7 @@ function workers(): number[] {
 }
 
 function blockedSignals(): string {
-  const status = Deno.readTextFileSync(`/proc/self/task/${Deno.pid}/status`);
+  const status = Deno.readTextFileSync("/proc/thread-self/status");
   return /^SigBlk:\s*(.*)$/m.exec(status)![1]!;
 }
 

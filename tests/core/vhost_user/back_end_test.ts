@@ -191,6 +191,48 @@ Deno.test("GET_VRING_BASE waits for what is in flight, and the queue goes on fro
   assertEquals(side.logged, ["activate"]);
 });
 
+/** Keeps the second chain that it pulls, and answers all others. */
+const KEEPER = inlineModule(`{
+  id: 7,
+  queues: { q: 16 },
+  create: () => {
+    let count = 0;
+    return { queues: { q: { available(queue) {
+      for (let chain; (chain = queue.pop()) !== null;) {
+        if (++count !== 2) queue.addUsed(chain, chain.writable.write(new Uint8Array([count])));
+      }
+      queue.flush();
+    } } } };
+  },
+}`);
+
+for (const recorded of [false, true]) {
+  Deno.test(`A chain that a device keeps comes again when its queue goes on${recorded ? ", as its record says" : ""}`, async () => {
+    await using side = await BackSide.start({ module: KEEPER });
+    using guest = new FakeGuest();
+    using front = await side.connect(guest);
+    await front.introduce();
+    if (recorded) await front.makeInflight(1, 8);
+    const ring = new FakeRing(guest.ram, 8);
+    await front.queue(0, ring);
+    const chains = recorded ? 3 : 2;
+    for (let i = 0; i < chains; i++) {
+      ring.add({ ...answer, at: 0x8000 + 16 * i });
+    }
+    front.kick();
+    assertEquals((await front.used(ring, chains - 1))[0]!.id, 0);
+    // Without a record there is only the used ring to go on from, so that what is kept has to be the last.
+    const base = await front.stop(0);
+    assertEquals(base, chains - 1);
+    await front.queue(0, ring, base);
+    assertEquals(await front.used(ring, 1), [{ id: 1, length: 1 }]);
+    assertEquals(guest.bytes[0x8010], chains + 1);
+    ring.add({ ...answer, at: 0x9000 });
+    front.kick();
+    assertEquals((await front.used(ring, 1))[0]!.id, chains);
+  });
+}
+
 Deno.test("A packed queue stops and goes on in the middle of its ring", async () => {
   await using side = await BackSide.start({
     module: SLOW,
@@ -432,9 +474,10 @@ const DYING = inlineModule(`{
   queues: { q: 16 },
   create: () => ({ queues: { q: ({ readable, writable }) => {
     const what = readable.u8();
+    const written = writable.write(new Uint8Array([7]));
     if (what === 1) queueMicrotask(() => { throw new Error("of an old age"); });
     if (what === 2) for (;;);
-    return writable.write(new Uint8Array([7]));
+    return written;
   } } }),
 }`);
 
@@ -469,10 +512,12 @@ Deno.test("A device that hangs is given up: its front end is hung up on, and who
   using front = await side.connect(guest);
   const served = side.served.then(() => "served", ({ message }) => message);
   await tellDying(front, 2);
+  await until(() => guest.bytes[0x8000] === 7);
   front.tell(34);
   await front.hungUp();
   assertEquals(await served, "device dev0: has failed for good");
   assert(side.faults[0]!.includes("did not answer"));
+  assertEquals(side.violations, []);
   await side[Symbol.asyncDispose]();
 });
 
