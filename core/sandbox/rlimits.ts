@@ -20,6 +20,8 @@ export interface MemoryLimit {
   readonly bytes: number;
   /** How many workers the process starts: each costs half a gigabyte of the limit before it holds anything. */
   readonly workers: number;
+  /** Bytes more for a moment, as {@linkcode withSpareMemory} takes them; none if absent. */
+  readonly spare?: number;
 }
 
 /**
@@ -35,23 +37,46 @@ export function limitProcess(
   setLimit(pid, "RLIMIT_NOFILE", RLIMIT_NOFILE, MAX_FILES);
   if (memory !== undefined) {
     const start = PROCESS + (1 + memory.workers) * (CODE_RANGE + ISOLATE);
-    setLimit(pid, "RLIMIT_DATA", RLIMIT_DATA, start + memory.bytes);
+    const { bytes, spare = 0 } = memory;
+    setLimit(pid, "RLIMIT_DATA", RLIMIT_DATA, start + bytes, spare);
   }
 }
 
-/** Soft and hard; a hard limit that is lower already stays. */
+/** The soft limit, and the hard one `spare` above it; a hard limit that is lower already stays. */
 function setLimit(
   pid: number,
   name: string,
   resource: number,
   value: number,
+  spare = 0,
 ): void {
-  const limit = new Uint8Array(16);
-  const view = new DataView(limit.buffer);
-  check(`prlimit ${name}`, libc.prlimit(pid, resource, null, limit));
+  const { limit, view } = readLimit(pid, name, resource);
   const hard = view.getBigUint64(8, true);
-  const wanted = BigInt(value) < hard ? value : Number(hard);
-  setU64(view, 0, wanted);
-  setU64(view, 8, wanted);
+  const atMost = (wanted: number) =>
+    BigInt(wanted) < hard ? wanted : Number(hard);
+  setU64(view, 0, atMost(value));
+  setU64(view, 8, atMost(value + spare));
   check(`prlimit ${name}`, libc.prlimit(pid, resource, limit, null));
+}
+
+function readLimit(pid: number, name: string, resource: number) {
+  const limit = new Uint8Array(16);
+  check(`prlimit ${name}`, libc.prlimit(pid, resource, null, limit));
+  return { limit, view: new DataView(limit.buffer) };
+}
+
+/**
+ * Lets this process have its spare memory during `work`: a buffer that other memory is mapped over counts as private
+ * until it is.
+ */
+export function withSpareMemory<T>(work: () => T): T {
+  const { limit, view } = readLimit(0, "RLIMIT_DATA", RLIMIT_DATA);
+  const before = limit.slice();
+  view.setBigUint64(0, view.getBigUint64(8, true), true);
+  check("prlimit RLIMIT_DATA", libc.prlimit(0, RLIMIT_DATA, limit, null));
+  try {
+    return work();
+  } finally {
+    libc.prlimit(0, RLIMIT_DATA, before, null);
+  }
 }

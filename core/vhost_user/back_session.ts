@@ -2,6 +2,7 @@
 // One front end, from its first message to its hang-up. What it asks for is checked here, and done in back_rings.ts.
 import { VhostUserError } from "../errors.ts";
 import type { WorkerHost } from "../device/worker_host.ts";
+import { withSpareMemory } from "../sandbox/rlimits.ts";
 import type { Fd } from "../sys/fd.ts";
 import { BackRings } from "./back_rings.ts";
 import {
@@ -221,7 +222,9 @@ export class BackSession {
     const regions = decodeMemoryTable(message.payload);
     const fds = message.takeFds(regions.length);
     try {
-      return await this.#rings.setMemory(() => new MemoryTable(regions, fds));
+      return await this.#rings.setMemory(() =>
+        withSpareMemory(() => new MemoryTable(regions, fds))
+      );
     } finally {
       for (const fd of fds) fd.close();
     }

@@ -51,6 +51,8 @@ export interface ProcessOptions {
   readonly folder: string;
   readonly sandbox: SandboxLevel;
   readonly trace: readonly TraceKind[];
+  /** Bytes of guest RAM. */
+  readonly ram: number;
 }
 
 export class DeviceProcesses implements AsyncDisposable {
@@ -60,9 +62,10 @@ export class DeviceProcesses implements AsyncDisposable {
 
   constructor(
     config: VmConfig,
-    options: ProcessOptions,
+    given: Omit<ProcessOptions, "ram">,
     events: ProcessEvents,
   ) {
+    const options = { ...given, ram: config.memory };
     this.#processes = config.devices
       .filter((device) => device.isolation === "process" && isApart(device))
       .map((device) => new DeviceProcess(device, options, events));
@@ -178,7 +181,12 @@ class DeviceProcess {
         run: grants.run.length > 0,
         sockets: grants.net.length > 0 ? "inet" : "unix",
       },
-      memory: { bytes: MEMORY, workers: WORKERS },
+      memory: {
+        bytes: MEMORY,
+        workers: WORKERS,
+        // Guest RAM, while it is being mapped.
+        spare: 2 * this.#options.ram,
+      },
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",

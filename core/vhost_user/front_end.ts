@@ -34,7 +34,7 @@ import {
 import type { Declaration, DeviceHost } from "../virtio/device_host.ts";
 import type { BackEndLink, OpenedBackEnd } from "./back_end_link.ts";
 import { type BackEndMemory, FrontRings } from "./front_rings.ts";
-import { Retries, whatFailed } from "./retries.ts";
+import { Retries } from "./retries.ts";
 import type { Session } from "./front_session.ts";
 
 /** How long a back end that hung up is looked for. */
@@ -141,7 +141,8 @@ export class VhostUserHost implements DeviceHost {
     if (this.#closing) return;
     const lasted = performance.now() - this.#adopted;
     if (lasted > LOOK_MS) this.#retries.reset();
-    this.#report(`its back end ${problem.message}`);
+    // One that is being replaced is meant to go.
+    if (!this.#renew) this.#report(`its back end ${problem.message}`);
     if (!this.#rings.survives) return this.#options.needsReset();
     this.#inTurn(() => this.#find());
   }
@@ -291,17 +292,20 @@ export class VhostUserHost implements DeviceHost {
     if (command !== null) await this.#stop();
     if (this.#renew) this.#leave("is to be replaced");
     this.#renew = false;
-    const { link } = this.#options;
+    const { link, opened } = this.#options;
     const gone = this.#session === null && this.declaration?.id !== 0;
     if (!gone || this.#closing) return;
-    try {
-      const { session, config } = await link.open();
+    const { signal } = this.#search;
+    const open = async () => {
+      const { session, config } = await link.open(signal);
       this.#showConfig(config);
       this.#adopt(session);
       this.#reported = "";
-    } catch (error) {
-      this.#report(`its back end ${whatFailed(error)}`);
-    }
+    };
+    // A process of ours is on its way back; another program may never come.
+    const waitMs = opened === undefined ? START_MS : 0;
+    const problem = await this.#retries.run(open, waitMs, signal);
+    if (problem !== null) this.#report(`its back end ${problem}`);
   }
 
   async #stop(): Promise<void> {

@@ -36,7 +36,7 @@ export class Retries {
 }
 
 /** What is wrong with a back end, as a sentence about it goes on. */
-export function whatFailed(error: unknown): string {
+function whatFailed(error: unknown): string {
   if (error instanceof VhostUserError) return error.message;
   if (error instanceof SysError) return `is not there: ${error.message}`;
   return `cannot be had: ${error}`;
