@@ -16,10 +16,7 @@ const scope = workerScope<unknown, FromWorker>();
 
 scope.onmessage = ({ data }) => {
   const { name, bootstrap, permissions } = data as LauncherInit;
-  const url = URL.createObjectURL(
-    new Blob([bootstrap], { type: "text/javascript" }),
-  );
-  const worker = new Worker(url, {
+  const worker = new Worker(bootstrap, {
     type: "module",
     name,
     deno: { permissions },

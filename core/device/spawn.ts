@@ -14,11 +14,7 @@ export interface DeviceWorkerOptions {
 /** The worker, or for a device that is not built in the launcher in front of it; both speak the harness' messages. */
 export function startDeviceWorker(options: DeviceWorkerOptions): Worker {
   const { name, module, builtIn, grants } = options;
-  const harness = new URL("./queue_worker.ts", import.meta.url).href;
-  // A blob may import statically what the worker itself may not read: the harness and the device's module.
-  const bootstrap = `import { serve } from ${JSON.stringify(harness)};
-import device from ${JSON.stringify(module)};
-serve(device);`;
+  const bootstrap = bootstrapOf(module);
   if (builtIn) return startBuiltIn(name, bootstrap, grants);
   const launcher = new Worker(
     new URL("./launcher_worker.ts", import.meta.url),
@@ -34,19 +30,23 @@ serve(device);`;
   return launcher;
 }
 
+/**
+ * It may import statically what the worker itself may not read: the harness and the device's module. A blob would do
+ * too, but Deno's cache would remember each by its name, which no other has.
+ */
+function bootstrapOf(module: string): string {
+  const harness = new URL("./queue_worker.ts", import.meta.url).href;
+  const code = `import { serve } from ${JSON.stringify(harness)};
+import device from ${JSON.stringify(module)};
+serve(device);`;
+  return `data:text/javascript,${encodeURIComponent(code)}`;
+}
+
 function startBuiltIn(
   name: string,
   bootstrap: string,
   grants: PermissionSet,
 ): Worker {
-  const blob = new Blob([bootstrap], { type: "text/javascript" });
-  const url = URL.createObjectURL(blob);
   const permissions = workerPermissions(grants);
-  const worker = new Worker(url, {
-    type: "module",
-    name,
-    deno: { permissions },
-  });
-  URL.revokeObjectURL(url);
-  return worker;
+  return new Worker(bootstrap, { type: "module", name, deno: { permissions } });
 }
