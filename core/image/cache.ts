@@ -58,7 +58,7 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /** How long a file that can be made again stays in the cache without being used. */
-const UNUSED_MS = 30 * 24 * 60 * 60 * 1000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Says that a file of the cache is used, for {@linkcode prune}. A cache that cannot be written to keeps its times. */
 export function touch(path: string): void {
@@ -69,9 +69,9 @@ export function touch(path: string): void {
   }
 }
 
-/** Removes what nobody has used for 30 days from a folder of files that can be made again. */
-export async function prune(folder: string): Promise<void> {
-  const oldest = Date.now() - UNUSED_MS;
+/** Removes what nobody has used for some days from a folder of files that can be made again. */
+export async function prune(folder: string, days = 30): Promise<void> {
+  const oldest = Date.now() - days * DAY_MS;
   for (const { name } of Deno.readDirSync(folder)) {
     const path = `${folder}/${name}`;
     try {

@@ -5,6 +5,8 @@ import {
   cacheFolder,
   contentKey,
   exists,
+  prune,
+  touch,
   withCacheLock,
 } from "../../core/image/cache.ts";
 import type { FetchOptions } from "../../core/image/debian.ts";
@@ -49,25 +51,23 @@ export async function ensureBaseImage(
   ]);
   const folder = `${cacheFolder()}/lab`;
   const path = `${folder}/base-${key}.ext4`;
-  if (await exists(path)) return path;
+  if (await exists(path)) {
+    touch(path);
+    return path;
+  }
   return await withCacheLock("lab", async () => {
     if (await exists(path)) return path;
     options.onProgress?.("Making the lab's base image (once)");
     await Deno.mkdir(folder, { recursive: true });
-    await removeAll(folder);
+    // Another checkout of today may be about to open its own.
+    await prune(folder, 1);
+    await Deno.remove(`${folder}/stage`, { recursive: true }).catch(() => {});
     const stage = `${folder}/stage`;
     await stageFiles(stage, parts);
     await makeFileSystem(stage, path);
     await Deno.remove(stage, { recursive: true });
     return path;
   });
-}
-
-/** Older images, and what a run that was killed left. A lab that runs keeps its image open. */
-async function removeAll(folder: string): Promise<void> {
-  for (const { name } of Deno.readDirSync(folder)) {
-    await Deno.remove(`${folder}/${name}`, { recursive: true });
-  }
 }
 
 async function stageFiles(stage: string, parts: BaseParts): Promise<void> {
