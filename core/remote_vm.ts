@@ -6,6 +6,7 @@ import { fillEmitCache } from "./emit_cache.ts";
 import { log } from "./log.ts";
 import type { MachineStatistics } from "./machine.ts";
 import type { VmConfig } from "./manifest/config.ts";
+import { RateLimit } from "./device/rate_limit.ts";
 import type { DevicePort } from "./plugin.ts";
 import { prepareVm } from "./prepare_vm.ts";
 import type { Child } from "./sandbox/child.ts";
@@ -32,11 +33,19 @@ import {
   isFromVm,
   LONGEST,
   type PlainError,
+  SERIAL_WINDOW,
   type ToVm,
 } from "./vm_messages.ts";
 
 /** How long a VM may take to end before its process is killed; its devices have less. */
 const END_MS = 30_000;
+
+/** Bytes that wait for a VM which does not read what it is told. */
+const MOST_UNSENT = 64 * 2 ** 20;
+const SIGKILL = 9;
+/** Lines that it prints, and threads to slow down, in a second: what a VM needs, and no load for its owner. */
+const MAX_LINES = 100;
+const MAX_LOWERED = 10;
 
 /** What the host could not do is told once a process. */
 let told = false;
@@ -48,13 +57,19 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
     async start(config, emit, options) {
       await using stack = new AsyncDisposableStack();
       const folder = await Deno.makeTempDir({ prefix: "paddock-" });
-      stack.defer(() => Deno.remove(folder, { recursive: true }));
+      // Somebody who tidies up may have been faster.
+      stack.defer(() =>
+        Deno.remove(folder, { recursive: true }).catch(() => {})
+      );
       stack.defer(coolSpawn);
       const prepared = await prepareVm(config, folder, options);
       const child = stack.use(await spawnVm(prepared, sandbox));
       tell(child.missing);
       // Nothing is printed there unless V8 or Deno gives up.
-      eachLine(child.stderr!, (line) => log("error", "vm", line));
+      const lines = new RateLimit(MAX_LINES);
+      eachLine(child.stderr!, (line) => {
+        if (lines.take()) log("error", "vm", line);
+      });
       const vm = new RemoteVm(child, emit, stack.move());
       await vm.start({
         type: "start",
@@ -79,12 +94,21 @@ function spawnVm(config: VmConfig, sandbox: SandboxLevel): Promise<Child> {
     landlock: vmRules(permissions),
     seccomp: {
       run: permissions.run.length > 0,
-      sockets: permissions.net.length > 0 ? "inet" : "unix",
+      sockets: socketsFor(config, permissions.net),
     },
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   });
+}
+
+/** Whoever may make a unix socket may connect to any that the user may: Landlock does not look at paths there. */
+function socketsFor(
+  { devices }: VmConfig,
+  net: readonly string[],
+): "none" | "unix" | "inet" {
+  if (net.length > 0) return "inet";
+  return devices.some(({ backEnd }) => backEnd !== undefined) ? "unix" : "none";
 }
 
 function tell(missing: readonly string[]): void {
@@ -109,6 +133,8 @@ class RemoteVm implements VmBackend {
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   #exit: VmExit | null = null;
+  readonly #lowered = new RateLimit(MAX_LOWERED);
+  #unsent = 0;
   #nextCall = 0;
   readonly serial: VmBackend["serial"];
 
@@ -141,6 +167,8 @@ class RemoteVm implements VmBackend {
     try {
       await this.#ready.promise;
     } catch (error) {
+      // It says that it failed, and need not end.
+      this.#child.kill(SIGKILL);
       await this.#ended.promise;
       throw error;
     }
@@ -156,7 +184,11 @@ class RemoteVm implements VmBackend {
   /** A VM that is gone hears nothing; its end is told on its own way. */
   async #send(message: ToVm): Promise<void> {
     try {
-      await this.#input.write(encodeLine(message));
+      const line = encodeLine(message);
+      this.#unsent += line.length;
+      if (this.#unsent > MOST_UNSENT) this.#child.kill(SIGKILL);
+      await this.#input.write(line);
+      this.#unsent -= line.length;
     } catch {
       // EPIPE
     }
@@ -171,8 +203,9 @@ class RemoteVm implements VmBackend {
       }
     } catch (error) {
       problem = ` after it sent something else than messages: ${error}`;
-      this.#child.kill(9);
     }
+    // One that is not heard any more cannot be let go on.
+    this.#child.kill(SIGKILL);
     const { code } = await this.#child.status;
     await this.#owned[Symbol.asyncDispose]();
     this.#finish({
@@ -198,8 +231,13 @@ class RemoteVm implements VmBackend {
       case "port":
         return this.#ports.get(message.device)?.onmessage?.(message.data);
       case "serial":
+        // A VM waits for "serial-taken"; one that was taken over may not.
+        if (this.#output.pending > SERIAL_WINDOW + LONGEST) {
+          throw new RangeError("more of the serial port than it may");
+        }
         return this.#output.push(message.bytes);
       case "lower-priority":
+        if (!this.#lowered.take()) return;
         return lowerPriority(message.mark, this.#child.pid);
     }
   }
@@ -264,10 +302,11 @@ class RemoteVm implements VmBackend {
   }
 
   async end(exit: VmExit): Promise<void> {
-    await this.#send({ type: "end", exit });
+    // It may have stopped reading.
+    this.#send({ type: "end", exit });
     const late = setTimeout(() => {
       this.#exit ??= exit;
-      this.#child.kill(9);
+      this.#child.kill(SIGKILL);
     }, END_MS);
     await this.#ended.promise;
     clearTimeout(late);

@@ -104,6 +104,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
     const emit: EmitVmEvent = (name, detail) => {
       if (name !== "exit") return vm.#emit(name, detail);
       vm.#owned.promise.then((owned) => owned.disposeAsync())
+        .catch((error) => log("error", "vm", `not all is given back: ${error}`))
         .then(() => vm.#exited(detail as VmExit));
     };
     const inner = config.devices.some(isApart)
@@ -127,7 +128,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
       "./vhost_user/device_processes.ts"
     );
     const folder = await Deno.makeTempDir({ prefix: "paddock-" });
-    stack.defer(() => Deno.remove(folder, { recursive: true }));
+    // Somebody who tidies up may have been faster.
+    stack.defer(() => Deno.remove(folder, { recursive: true }).catch(() => {}));
     const processes = new DeviceProcesses(
       await checkPlugins(this.config),
       {
@@ -238,6 +240,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
       reason: "stopped",
       detail: "stopped by its owner",
     });
+    await this.wait();
   }
 
   /** As `stop`, but says that it was killed. */
@@ -246,6 +249,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
       reason: "killed",
       detail: "killed by its owner",
     });
+    await this.wait();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

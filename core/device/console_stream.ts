@@ -5,6 +5,8 @@ import { ByteChannel } from "../bus/byte_channel.ts";
 
 /** Input that the guest has not taken yet, above which `writable` waits. */
 const WINDOW = 64 * 1024;
+/** Output that nobody has read yet: far above the device's own window. */
+const MOST_PENDING = 2 ** 20;
 
 type FromConsole =
   | { readonly type: "output"; readonly bytes: Uint8Array }
@@ -35,6 +37,13 @@ export class ConsoleStream {
   /** Output is answered at once, read or not: the device waits for that with what is small. */
   #receive(message: FromConsole): void {
     if (message.type === "taken") return this.#taken(message.length);
+    if (!(message.bytes instanceof Uint8Array)) {
+      throw new TypeError("a console's output is bytes");
+    }
+    // The device waits for "taken"; one that was taken over may not.
+    if (this.#output.pending > MOST_PENDING) {
+      throw new RangeError("more output of a console than it may");
+    }
     this.#receiving = true;
     this.#output.push(message.bytes);
     this.#receiving = false;

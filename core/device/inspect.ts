@@ -12,6 +12,9 @@ import { importHosts } from "./remote_module.ts";
 /** A module that waits for something when it is loaded is given up. */
 const BUDGET_MS = 10_000;
 const MAX_BYTES = 512 * 2 ** 20;
+/** What it prints beyond is not kept. */
+const MAX_OUTPUT = 2 ** 20;
+const SIGKILL = 9;
 
 /**
  * The module's declaration, or one line that says why there is none. What it imports must lie in its own folder, the
@@ -36,10 +39,15 @@ export async function inspectModule(
     stdout: "piped",
     stderr: "piped",
   });
-  const late = setTimeout(() => child.kill(), BUDGET_MS);
+  let isLate = false;
+  const late = setTimeout(() => {
+    isLate = true;
+    // A module may listen to SIGTERM.
+    child.kill(SIGKILL);
+  }, BUDGET_MS);
   const [stdout, stderr, { code }] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
+    lastText(child.stdout!),
+    lastText(child.stderr!),
     child.status,
   ]);
   clearTimeout(late);
@@ -50,9 +58,23 @@ export async function inspectModule(
     return readModuleDeclaration(answer.declaration);
   }
   const said = stderr.trim().split("\n")[0] ?? "";
-  return code === 143
+  return isLate
     ? `does not load in ${BUDGET_MS / 1000} s`
     : `ends Deno when it is loaded: ${oneLine(said) || `status ${code}`}`;
+}
+
+/** The end of what a stream brings; it is read to the end, so that nobody waits. */
+async function lastText(stream: ReadableStream<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let length = 0;
+  for await (const bytes of stream) {
+    chunks.push(new Uint8Array(bytes));
+    length += bytes.length;
+    while (length - chunks[0]!.length >= MAX_OUTPUT) {
+      length -= chunks.shift()!.length;
+    }
+  }
+  return await new Blob(chunks).text();
 }
 
 function parse(line: string): Record<string, unknown> | null {

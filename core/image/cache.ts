@@ -57,7 +57,6 @@ export async function exists(path: string): Promise<boolean> {
   }
 }
 
-/** How long a file that can be made again stays in the cache without being used. */
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Says that a file of the cache is used, for {@linkcode prune}. A cache that cannot be written to keeps its times. */

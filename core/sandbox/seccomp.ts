@@ -42,6 +42,7 @@ const SYS = {
   socket: 41,
   clone: 56,
   kill: 62,
+  fcntl: 72,
   rt_sigqueueinfo: 129,
   tgkill: 234,
   rt_tgsigqueueinfo: 297,
@@ -59,6 +60,11 @@ const CLONE_NEW_ANY = 0x7e020000;
 /** They type into the terminal that the user's shell will read. */
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
+/** They name a process that gets a signal, of any number, when an fd becomes ready. */
+const F_SETOWN = 8;
+const F_SETOWN_EX = 15;
+const FIOSETOWN = 0x8901;
+const SIOCSPGRP = 0x8902;
 
 const no = refuse(EPERM);
 
@@ -144,6 +150,14 @@ function byArguments(options: SeccompOptions, pid: number): Block {
       ...load(seccompDataArg(1)),
       ...ifEqual(TIOCSTI, no),
       ...ifEqual(TIOCLINUX, no),
+      ...run ? [] : ifEqual(FIOSETOWN, no),
+      ...run ? [] : ifEqual(SIOCSPGRP, no),
+      ...allow,
+    ]),
+    ...run ? [] : ifEqual(SYS.fcntl, [
+      ...load(seccompDataArg(1)),
+      ...ifEqual(F_SETOWN, no),
+      ...ifEqual(F_SETOWN_EX, no),
       ...allow,
     ]),
     ...ifEqual(SYS.clone, [

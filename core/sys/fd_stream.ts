@@ -1,9 +1,11 @@
 // Thread: any
 // Our end of a pipe as a stream that owns it. Deno adopts no fd that it did not open, and node:net takes 40 ms to load.
+import { SysError } from "../errors.ts";
 import type { Fd } from "./fd.ts";
 import {
   check,
   EAGAIN,
+  ECONNRESET,
   EFD_NONBLOCK,
   EINTR,
   errno,
@@ -26,12 +28,17 @@ export function readableOf(fd: Fd): ReadableStream<Uint8Array> {
       for (;;) {
         const length = libc.read(fd.fd, buffer, CHUNK);
         if (length > 0) return controller.enqueue(buffer.slice(0, length));
-        if (length === 0) {
+        const error = length === 0 ? 0 : errno();
+        // A peer that hung up without having read everything has hung up.
+        if (error === 0 || error === ECONNRESET) {
           fd.close();
           return controller.close();
         }
-        if (errno() === EINTR) continue;
-        if (errno() !== EAGAIN) check("read", length);
+        if (error === EINTR) continue;
+        if (error !== EAGAIN) {
+          fd.close();
+          throw new SysError("read", error);
+        }
         waiting = waitReadable(fd);
         await waiting.ready;
         waiting = null;
@@ -48,14 +55,21 @@ export function readableOf(fd: Fd): ReadableStream<Uint8Array> {
 export function writableOf(fd: Fd): WritableStream<Uint8Array> {
   setNonBlocking(fd);
   return new WritableStream<Uint8Array>({
-    async write(bytes) {
+    async write(bytes, { signal }) {
       for (let at = 0; at < bytes.length;) {
+        // Whoever aborts does not wait for a reader that has stopped.
+        signal.throwIfAborted();
         const rest = new Uint8Array(bytes.subarray(at));
         const length = libc.write(fd.fd, rest, rest.length);
-        if (length >= 0) at += length;
-        else if (errno() === EAGAIN) {
+        const error = length < 0 ? errno() : 0;
+        if (error === 0) at += length;
+        else if (error === EAGAIN) {
           await new Promise((resolve) => setTimeout(resolve, FULL_MS));
-        } else if (errno() !== EINTR) check("write", length);
+        } else if (error !== EINTR) {
+          // Nobody closes or aborts a stream that has failed.
+          fd.close();
+          throw new SysError("write", error);
+        }
       }
     },
     close: () => fd.close(),

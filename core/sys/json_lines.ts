@@ -28,16 +28,24 @@ export async function* readLines(
   stream: ReadableStream<Uint8Array>,
   longest: number,
 ): AsyncGenerator<unknown> {
-  let rest = "";
+  // Joined when the line is whole: it may come a byte at a time.
+  let parts: string[] = [];
+  let length = 0;
   for await (
     const text of stream.pipeThrough(
       new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>,
     )
   ) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    for (const line of lines) yield decodeLine(line);
-    if (rest.length > longest) {
+    const lines = text.split("\n");
+    const rest = lines.pop()!;
+    for (const line of lines) {
+      yield decodeLine(parts.join("") + line);
+      parts = [];
+      length = 0;
+    }
+    parts.push(rest);
+    length += rest.length;
+    if (length > longest) {
       throw new RangeError(`A message is longer than ${longest} characters`);
     }
   }

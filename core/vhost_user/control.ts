@@ -111,10 +111,11 @@ export class ControlChannel<In, Out> {
     }
   }
 
-  /** What was sent before arrives first. */
+  /** What was sent before arrives first, unless the other end has hung up: it may be there and read nothing. */
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = this.#closed = true;
+    if (this.#ended) return await this.#writer.abort().catch(() => {});
     await this.#flushed;
     await this.#writer.close().catch(() => {});
     if (!this.#ended) this.#socket.shutdown();

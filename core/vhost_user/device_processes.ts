@@ -37,6 +37,9 @@ const END_MS = 5_000;
 const MAX_LINES = 100;
 const MAX_MESSAGES = 50_000;
 const MAX_TEXT = 1000;
+/** Messages to a device that is not there; what comes later is lost. */
+const MAX_EARLY = 1000;
+const SIGKILL = 9;
 
 /** What devices have to say. */
 export interface ProcessEvents {
@@ -111,24 +114,29 @@ export class DeviceProcesses implements AsyncDisposable {
 
 type Control = ControlChannel<FromDevice, ToDevice>;
 
+/** A device talks too much to be heard. */
+class RateError extends Error {}
+
 class DeviceProcess {
   readonly device: DeviceConfig;
   readonly backEnd: BackEndConfig;
   readonly port: DevicePort = {
     onmessage: null,
     postMessage: (data) => {
-      if (this.#control === null) this.#early.push(data);
-      else this.#control.send({ type: "port", data });
+      if (this.#control !== null) this.#control.send({ type: "port", data });
+      else if (this.#early.length < MAX_EARLY) this.#early.push(data);
     },
   };
   readonly #options: ProcessOptions;
   readonly #events: ProcessEvents;
   readonly #lines = new RateLimit(MAX_LINES);
   readonly #messages = new RateLimit(MAX_MESSAGES);
-  readonly #controlPath: string;
+  /** For its sockets; those of the other devices are out of its reach. */
+  readonly #folder: string;
   readonly #early: unknown[] = [];
   #control: Control | null = null;
   #child: Child | null = null;
+  #supervised: Promise<void> | null = null;
   #restarting = false;
   #closing = false;
 
@@ -141,10 +149,10 @@ class DeviceProcess {
     this.device = device;
     this.#options = options;
     this.#events = events;
-    this.#controlPath = `${options.folder}/${device.index}.control`;
+    this.#folder = `${options.folder}/${device.index}`;
     this.backEnd = {
       starting: true,
-      socket: `${options.folder}/${device.index}.sock`,
+      socket: `${this.#folder}/socket`,
       id,
       queues,
       config: configSize,
@@ -155,15 +163,21 @@ class DeviceProcess {
 
   async start(): Promise<readonly string[]> {
     const { disk, index } = this.device;
+    Deno.mkdirSync(this.#folder, { mode: 0o700 });
     if (disk !== undefined) createDisk(disk, `devices[${index}]`);
     const child = await this.#spawn();
-    this.#supervise(child);
+    this.#supervised = this.#supervise(child);
     return child.missing;
+  }
+
+  get #controlPath(): string {
+    return `${this.#folder}/control`;
   }
 
   async #spawn(): Promise<Child> {
     const { name, module, options, disk, virtio } = this.device;
-    const { folder, sandbox, trace } = this.#options;
+    const { sandbox, trace } = this.#options;
+    const folder = this.#folder;
     const grants = this.device.permissions;
     const permissions = {
       ...grants,
@@ -224,9 +238,13 @@ class DeviceProcess {
     for (const data of this.#early.splice(0)) this.port.postMessage(data);
     try {
       for await (const message of control.messages()) this.#receive(message);
-    } catch {
-      this.#fault("sent something else than messages");
-      child.kill(9);
+    } catch (error) {
+      this.#fault(
+        error instanceof RateError
+          ? error.message
+          : "sent something else than messages",
+      );
+      child.kill(SIGKILL);
     }
     if (this.#control === control) this.#control = null;
   }
@@ -248,8 +266,7 @@ class DeviceProcess {
   #receive(message: FromDevice): void {
     const { name } = this.device;
     if (!this.#messages.take()) {
-      this.#fault(`sent over ${MAX_MESSAGES} messages in a second`);
-      return this.#child?.kill(9);
+      throw new RateError(`sent over ${MAX_MESSAGES} messages in a second`);
     }
     switch (message.type) {
       case "declared":
@@ -280,7 +297,7 @@ class DeviceProcess {
   }
 
   async #supervise(child: Child): Promise<void> {
-    for (let deaths = 1; deaths <= MAX_DEATHS; deaths++) {
+    for (let deaths = 1;; deaths++) {
       const begin = performance.now();
       const { code } = await child.status;
       if (this.#closing) return;
@@ -289,14 +306,21 @@ class DeviceProcess {
       }
       if (this.#restarting || performance.now() - begin > LIFE_MS) deaths = 0;
       this.#restarting = false;
+      if (deaths > MAX_DEATHS) {
+        return this.#fault(
+          `its process ended ${deaths} times; start the VM again`,
+        );
+      }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
       if (this.#closing) return;
-      child = await this.#spawn();
+      try {
+        child = await this.#spawn();
+      } catch (error) {
+        return this.#fault(`its process cannot be started again: ${error}`);
+      }
+      // It came up while the VM ended.
+      if (this.#closing) child.kill(SIGKILL);
     }
-    await child.status;
-    this.#fault(
-      `its process ended ${MAX_DEATHS + 1} times; start the VM again`,
-    );
   }
 
   restart(): void {
@@ -308,7 +332,7 @@ class DeviceProcess {
   #end(): void {
     const child = this.#child;
     child?.kill();
-    const late = setTimeout(() => child?.kill(9), END_MS);
+    const late = setTimeout(() => child?.kill(SIGKILL), END_MS);
     child?.status.then(() => clearTimeout(late));
   }
 
@@ -316,5 +340,6 @@ class DeviceProcess {
     this.#closing = true;
     this.#end();
     await this.#child?.status;
+    await this.#supervised;
   }
 }

@@ -128,6 +128,17 @@ Deno.test("The filter lets signals go to this process only", () => {
   assertEquals(verdict(302, [PID + 1]), EPERM);
 });
 
+Deno.test("The filter lets no descriptor send signals to another process", () => {
+  // fcntl F_SETOWN, F_SETOWN_EX; ioctl FIOSETOWN, SIOCSPGRP
+  assertEquals(verdict(72, [5, 8]), EPERM);
+  assertEquals(verdict(72, [5, 15]), EPERM);
+  assertEquals(verdict(16, [5, 0x8901]), EPERM);
+  assertEquals(verdict(16, [5, 0x8902]), EPERM);
+  // F_SETFL, F_DUPFD_CLOEXEC
+  assertEquals(verdict(72, [5, 4]), ALLOW);
+  assertEquals(verdict(72, [5, 1030]), ALLOW);
+});
+
 Deno.test("The filter lets the sockets be made that are granted", () => {
   const table: [
     family: number,
@@ -173,6 +184,6 @@ Deno.test("The filter reads arguments of a few calls only, so that the kernel ca
     const { readArgument } = interpret(program, data(nr, [], 0xc000003e));
     if (readArgument) reading.push(nr);
   }
-  assertEquals(reading, [16, 56, 62, 129, 234, 297, 302]);
+  assertEquals(reading, [16, 56, 62, 72, 129, 234, 297, 302]);
   assert(program.length / 8 < 4096, "BPF_MAXINSNS");
 });

@@ -93,6 +93,26 @@ for (
   });
 }
 
+Deno.test("A device process that reads nothing and says what is no message is not waited for", async () => {
+  const [a, socket] = UnixSocket.pair();
+  const vm = new ControlChannel<FromDevice, ToDevice>(a, isFromDevice);
+  vm.send({ type: "port", data: new Uint8Array(2 ** 20) });
+  socket.send(bytes("hello\n"));
+  await assertRejects(() => within(vm.messages().next()), Error);
+  socket.close();
+});
+
+Deno.test("A device process that ends with messages unread has hung up", async () => {
+  const { messages, socket } = hostile();
+  const { vm, device } = pair();
+  vm.send({ type: "port", data: 1 });
+  const ends = vm.messages().next();
+  await device.close();
+  assertEquals((await within(ends)).done, true);
+  socket.close();
+  assertEquals((await within(messages.next())).done, true);
+});
+
 Deno.test("What is no plain data cannot be posted", async () => {
   const { vm, device } = pair();
   assertThrows(() => vm.send({ type: "port", data: 1n }), TypeError);
