@@ -16,7 +16,12 @@ import {
   spawnConfined,
   warmSpawn,
 } from "./sandbox/spawn.ts";
-import { denoFlags, vmPermissions, vmRules } from "./sandbox/vm_permissions.ts";
+import {
+  denoFlags,
+  grantedEnvironment,
+  vmPermissions,
+  vmRules,
+} from "./sandbox/vm_permissions.ts";
 import { eachLine } from "./sys/text_lines.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
 import { lowerPriority } from "./sys/thread_mark.ts";
@@ -91,6 +96,7 @@ function spawnVm(config: VmConfig, sandbox: SandboxLevel): Promise<Child> {
     sandbox,
     entry: new URL("./vm_process.ts", import.meta.url),
     permissions: denoFlags(permissions),
+    env: grantedEnvironment(permissions),
     landlock: vmRules(permissions),
     seccomp: {
       run: permissions.run.length > 0,
@@ -229,7 +235,7 @@ class RemoteVm implements VmBackend {
         return call?.reject(new HostError(message.error));
       }
       case "port":
-        return this.#ports.get(message.device)?.onmessage?.(message.data);
+        return this.#deliver(message.device, message.data);
       case "serial":
         // A VM waits for "serial-taken"; one that was taken over may not.
         if (this.#output.pending > SERIAL_WINDOW + LONGEST) {
@@ -239,6 +245,15 @@ class RemoteVm implements VmBackend {
       case "lower-priority":
         if (!this.#lowered.take()) return;
         return lowerPriority(message.mark, this.#child.pid);
+    }
+  }
+
+  /** What the embedder's listener throws is no fault of the VM's. */
+  #deliver(device: string, data: unknown): void {
+    try {
+      this.#ports.get(device)?.onmessage?.(data);
+    } catch (error) {
+      log("error", device, `a listener of its port failed: ${error}`);
     }
   }
 

@@ -74,6 +74,7 @@ async function start(
     const config = readManifestOrDefault(args.manifest, args.script);
     return await Vm.launch(config, {
       starter,
+      sandbox: args.sandbox,
       mode: interactive ? "shell" : "tour",
       onProgress: printNote,
       trace: args.trace,

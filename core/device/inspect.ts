@@ -3,6 +3,7 @@
 import { oneLine } from "../manifest/text.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
 import { spawnConfined } from "../sandbox/spawn.ts";
+import { refuseComma } from "../sandbox/vm_permissions.ts";
 import {
   type ModuleDeclaration,
   readModuleDeclaration,
@@ -25,6 +26,7 @@ export async function inspectModule(
   readable: readonly string[] = [],
 ): Promise<ModuleDeclaration | string> {
   const folders = [...moduleFolders(module), ...readable];
+  folders.forEach(refuseComma);
   await using child = await spawnConfined({
     sandbox: "strict",
     entry: new URL("./inspect_process.ts", import.meta.url),

@@ -1,7 +1,9 @@
 // Thread: main
 // The least that a process which runs a VM must be allowed, and how Deno's command line says that.
+import { ManifestError } from "../errors.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
 import type { BootConfig, VmConfig } from "../manifest/config.ts";
+import { quote } from "../manifest/text.ts";
 import { SHMEM_ENABLED } from "../memory/guest_memory.ts";
 import { moduleFolders } from "./grants.ts";
 import type { LandlockRules } from "./landlock.ts";
@@ -66,17 +68,36 @@ export function vmRules(permissions: PermissionSet): Partial<LandlockRules> {
   };
 }
 
-/** The flags of `deno run`. A comma in a value is doubled. */
+/** The flags of `deno run`. Throws a ManifestError for a value that they cannot hold. */
 export function denoFlags(permissions: PermissionSet): string[] {
   const lists = NAMES.filter((name) => permissions[name].length > 0).map(
     (name) => {
-      const values = permissions[name].map((value) =>
-        value.replaceAll(",", ",,")
-      );
-      return `--allow-${name}=${values.join(",")}`;
+      permissions[name].forEach(refuseComma);
+      return `--allow-${name}=${permissions[name].join(",")}`;
     },
   );
   return ["--allow-ffi", ...lists];
+}
+
+/** Deno separates values by commas, and knows no other way to write one. */
+export function refuseComma(value: string): void {
+  if (!value.includes(",")) return;
+  throw new ManifestError(
+    "",
+    `${
+      quote(value)
+    } has a comma, which no permission of Deno's can hold; rename it`,
+  );
+}
+
+/** The variables of the environment that are granted, where they are set. */
+export function grantedEnvironment(
+  { env }: Pick<PermissionSet, "env">,
+): Record<string, string> {
+  const set = env.map((name) => [name, Deno.env.get(name)] as const);
+  return Object.fromEntries(
+    set.filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
 }
 
 /** Threads are started from modules that their parent may read: those of the core, and of the built-in devices. */

@@ -14,7 +14,11 @@ import type { DevicePort } from "../plugin.ts";
 import type { Child } from "../sandbox/child.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
 import { type SandboxLevel, spawnConfined } from "../sandbox/spawn.ts";
-import { denoFlags, vmRules } from "../sandbox/vm_permissions.ts";
+import {
+  denoFlags,
+  grantedEnvironment,
+  vmRules,
+} from "../sandbox/vm_permissions.ts";
 import { eachLine } from "../sys/text_lines.ts";
 import { encodeLine } from "../sys/json_lines.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
@@ -190,6 +194,7 @@ class DeviceProcess {
       sandbox: sandbox === "off" ? "deno" : sandbox,
       entry: new URL("./device_process.ts", import.meta.url),
       permissions: denoFlags(permissions),
+      env: grantedEnvironment(grants),
       landlock: { ...vmRules(permissions), devices: [] },
       seccomp: {
         run: grants.run.length > 0,
@@ -272,7 +277,7 @@ class DeviceProcess {
       case "declared":
         return;
       case "port":
-        return this.port.onmessage?.(message.data);
+        return this.#deliver(message.data);
       case "trace":
         return this.#events.onTrace(name, message.event);
     }
@@ -289,6 +294,15 @@ class DeviceProcess {
           message.section.slice(0, MAX_TEXT),
           text,
         );
+    }
+  }
+
+  /** What the embedder's listener throws does not end the device. */
+  #deliver(data: unknown): void {
+    try {
+      this.port.onmessage?.(data);
+    } catch (error) {
+      this.#fault(`a listener of its port failed: ${error}`);
     }
   }
 

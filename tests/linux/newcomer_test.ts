@@ -12,7 +12,7 @@ const sleep = (ms: number) => new Promise((done) => setTimeout(done, ms));
 /** Reads the disk's first line until the code that makes it has changed. */
 const SCRIPT = `
 head -n 2 /dev/vda
-for i in $(seq 400); do
+for i in $(seq 3000); do
   line=$(head -n 1 /dev/vda)
   echo "line: $line"
   case "$line" in *changed*) exit ;; esac

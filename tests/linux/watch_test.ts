@@ -23,7 +23,7 @@ export default defineDevice({
 
 /** Ends when it has read the byte 0x43. */
 const SCRIPT = `
-for i in $(seq 400); do
+for i in $(seq 3000); do
   byte=$(dd if=/dev/hwrng bs=1 count=1 2>/dev/null | od -An -tx1)
   echo "byte:$byte"
   [ "$byte" = " 43" ] && exit
@@ -53,7 +53,7 @@ linuxTest(
         stderr: "piped",
         env: { NO_COLOR: "1" },
       }).spawn();
-      const limit = setTimeout(() => process.kill("SIGKILL"), 120_000);
+      const limit = setTimeout(() => process.kill("SIGKILL"), 400_000);
       const texts = ["", ""];
       const copied = [process.stdout, process.stderr].map((from, i) =>
         from.pipeThrough(new TextDecoderStream()).pipeTo(

@@ -1,0 +1,47 @@
+// Lines of JSON over a stream: whole however they are cut, bounded, and not dearer for coming in small pieces.
+
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { encodeLine, readLines } from "../../../core/sys/json_lines.ts";
+
+/** A stream of `bytes` in pieces of `size`. */
+function inPieces(
+  bytes: Uint8Array,
+  size: number,
+): ReadableStream<Uint8Array> {
+  let at = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (at >= bytes.length) return controller.close();
+      controller.enqueue(bytes.slice(at, at += size));
+    },
+  });
+}
+
+Deno.test("Messages arrive whole however the stream is cut", async () => {
+  const sent = [{ a: "ü\n" }, [new Uint8Array([0, 10, 255])], null, "x"];
+  const lines = sent.flatMap((message) => [...encodeLine(message)]);
+  for (const size of [1, 2, 3, 7, 1000]) {
+    const stream = inPieces(new Uint8Array(lines), size);
+    assertEquals(await Array.fromAsync(readLines(stream, 100)), sent);
+  }
+});
+
+Deno.test("A line without an end is not waited for", async () => {
+  const stream = inPieces(new Uint8Array(1000).fill(0x20), 10);
+  const error = await assertRejects(
+    () => Array.fromAsync(readLines(stream, 500)),
+    RangeError,
+  );
+  assertEquals(error.message, "A message is longer than 500 characters");
+});
+
+Deno.test("A long line in small pieces costs what its length costs", async () => {
+  const line = encodeLine("x".repeat(4 * 2 ** 20));
+  const begin = performance.now();
+  const [message] = await Array.fromAsync(
+    readLines(inPieces(line, 200), 8 * 2 ** 20),
+  );
+  assertEquals((message as string).length, 4 * 2 ** 20);
+  // Some 20,000 pieces; looking at all that came before with each takes minutes.
+  assert(performance.now() - begin < 10_000);
+});
