@@ -2,7 +2,7 @@
 // A closed process may not write to Deno's cache, so it would transpile its modules at each start: this process, which
 // may, has Deno do it once for a version of the sources.
 import { cacheFolder } from "./image/cache.ts";
-import { configFile } from "./sandbox/deno_rights.ts";
+import { configFile, denoDir } from "./sandbox/deno_rights.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const FOLDERS = ["core/", "devices/"];
@@ -17,11 +17,20 @@ export async function fillEmitCache(): Promise<void> {
     const newest = Math.max(...files.map(modified));
     const mark = `${cacheFolder()}/transpiled`;
     const state = `${Deno.version.deno} ${ROOT.pathname} ${newest}`;
+    if (!files.some(isStale)) return;
+    // What was only touched stays as it is there, and would be looked at for ever.
     if (await Deno.readTextFile(mark).catch(() => "") === state) return;
     const entries = files.filter((file) => ENTRY.test(file))
       .map((file) => new URL(file, ROOT).href);
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["cache", "--quiet", `--config=${configFile}`, ...entries],
+      args: [
+        "cache",
+        "--quiet",
+        "--cached-only",
+        "--frozen",
+        `--config=${configFile}`,
+        ...entries,
+      ],
       stdin: "null",
       stdout: "null",
       stderr: "null",
@@ -47,4 +56,16 @@ function listModules(folder: string): string[] {
 
 function modified(file: string): number {
   return Deno.statSync(new URL(file, ROOT)).mtime?.getTime() ?? 0;
+}
+
+/** Whether Deno's cache lacks a module's JavaScript of this time. */
+function isStale(file: string): boolean {
+  try {
+    const { mtime } = Deno.statSync(
+      `${denoDir()}/gen/file${ROOT.pathname}${file}.js`,
+    );
+    return (mtime?.getTime() ?? 0) < modified(file);
+  } catch {
+    return true;
+  }
 }

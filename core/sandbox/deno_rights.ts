@@ -69,7 +69,8 @@ export function denoEnvironment(): Record<string, string> {
   };
 }
 
-function denoDir(): string {
+/** Deno's cache. */
+export function denoDir(): string {
   const own = Deno.env.get("DENO_DIR");
   if (own) return own;
   const shared = Deno.env.get("XDG_CACHE_HOME");
