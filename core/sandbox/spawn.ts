@@ -117,6 +117,8 @@ function denoArguments(options: ConfinedOptions): string[] {
     "--quiet",
     "--no-prompt",
     "--cached-only",
+    // What a plugin imports is no dependency of ours.
+    "--no-lock",
     // The cache is read only there.
     ...sandbox === "strict" ? ["--no-code-cache"] : [],
     ...configFile === undefined ? ["--no-config"] : ["--config", configFile],
