@@ -66,6 +66,9 @@ async function watch(
     await Promise.all(outputs);
     assertEquals(faults, [], texts.join(""));
     return { text: texts.join(""), exit };
+  } catch (cause) {
+    const said = [...faults, texts.join("")].join("\n");
+    throw new Error(`${cause}\nThe guest said:\n${said}`, { cause });
   } finally {
     clearTimeout(limit);
     await vm.stop();
