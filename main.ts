@@ -55,7 +55,7 @@ async function runPluginCommand(
     case "plugin new":
       return await (await import("./core/cli/plugin_new.ts")).pluginNew(args);
     case "plugin test":
-      return await (await import("./core/cli/plugin_test.ts"))
+      return await (await import("./core/cli/plugin_conformance.ts"))
         .pluginTest(args, await registry());
     case "plugin list":
       return await (await import("./core/cli/plugin_list.ts"))

@@ -90,7 +90,10 @@ export function describeError(error: unknown, module?: string): string {
     frames.find((line) => line.includes("file://")))?.trim();
   const message = error.message.replace(
     /, run again with the --allow-([a-z]+) flag[^]*/,
-    '; grant it in the manifest: "permissions": { "$1": […] }',
+    (_, kind) =>
+      kind === "ffi"
+        ? ", which no device gets"
+        : `; grant it in the manifest: "permissions": { "${kind}": […] }`,
   );
   return at === undefined ? message : `${message} ${at}`;
 }

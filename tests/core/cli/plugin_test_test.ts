@@ -4,7 +4,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { pluginTest } from "../../../core/cli/plugin_test.ts";
+import { pluginTest } from "../../../core/cli/plugin_conformance.ts";
 import { ManifestError } from "../../../core/errors.ts";
 import { builtInDevices } from "../../../devices/registry.ts";
 import { withFolder } from "../../support/folder.ts";
