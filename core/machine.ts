@@ -179,7 +179,10 @@ export async function startMachine(
     disks,
     trace,
     ({ index, virtio }) =>
-      virtio.kick === "ioeventfd" ? kicks?.switchOf(index) : undefined,
+      // Traced kicks come by exits, as all other accesses do.
+      virtio.kick === "ioeventfd" && !trace.includes("mmio")
+        ? kicks?.switchOf(index)
+        : undefined,
     backEnds.hosts(
       memfd && { ram: shared, memfd },
       (...queue) => kicks!.openQueue(...queue),

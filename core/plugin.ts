@@ -74,7 +74,8 @@ export interface PulledQueue {
 
 /**
  * Serves one chain and returns how many of its writable bytes it wrote, from the first on: 0 to `chain.capacity`. With
- * a promise, other chains are served meanwhile. The chain is reused afterwards: do not keep it. Throwing a
+ * a promise, other chains are served meanwhile; `signal` aborts when the driver wants its buffers back, by a reset, and
+ * the promise must settle soon after that. The chain is reused afterwards: do not keep it. Throwing a
  * {@linkcode DriverError} blames the driver; anything else, this device.
  *
  * ```ts
@@ -85,7 +86,10 @@ export interface PulledQueue {
  *   writable.fill(0, readable.u32());
  * ```
  */
-export type ChainHandler = (chain: DescriptorChain) => number | Promise<number>;
+export type ChainHandler = (
+  chain: DescriptorChain,
+  signal: AbortSignal,
+) => number | Promise<number>;
 
 /** A queue that is served one chain at a time, and can answer with an error. */
 export interface ServedQueue {

@@ -2,11 +2,9 @@
 // What the process that runs a VM and the one that owns it tell each other, a line of JSON each.
 import { DeviceError, HostError, ManifestError } from "./errors.ts";
 import type { VmConfig } from "./manifest/config.ts";
-import type { TraceKind } from "./virtio/trace.ts";
+import { isTrace, type TraceKind } from "./virtio/trace.ts";
 import type { VmEvents, VmExit } from "./vm_backend.ts";
 
-/** The longest message: a console's output of 64 KiB as base64 in JSON, and some more. */
-export const LONGEST = 1 << 20;
 /** Bytes of the serial port's output that the owner has not taken yet. */
 export const SERIAL_WINDOW = 256 * 1024;
 
@@ -45,6 +43,8 @@ export type FromVm =
   }
   | { readonly type: "port"; readonly device: string; readonly data: unknown }
   | { readonly type: "serial"; readonly bytes: Uint8Array }
+  /** So much of what the owner gave the serial port is with the guest. */
+  | { readonly type: "serial-given"; readonly length: number }
   /** Threads that cannot be ended, by their mark: the VM's process has no /proc to find them in. */
   | { readonly type: "lower-priority"; readonly mark: number };
 
@@ -120,13 +120,16 @@ export function isFromVm(message: unknown): message is FromVm {
       return EVENTS.includes(String(message.name)) &&
         isDetail(String(message.name), message.detail);
     case "reply":
-      return typeof message.id === "number";
+      return typeof message.id === "number" &&
+        (message.error === undefined || typeof message.error === "string");
     case "port":
       return typeof message.device === "string";
     case "serial":
       return message.bytes instanceof Uint8Array;
+    case "serial-given":
+      return Number.isSafeInteger(message.length);
     case "lower-priority":
-      return typeof message.mark === "number";
+      return Number.isSafeInteger(message.mark);
     default:
       return false;
   }
@@ -137,14 +140,15 @@ function isDetail(name: string, detail: unknown): boolean {
     case "drivererror":
       return hasTexts(detail, "device", "section", "message");
     case "devicefault":
-      return hasTexts(detail, "name", "message", "place");
+      return hasTexts(detail, "name", "message", "place") &&
+        (detail as Fields).name === "DeviceError";
     case "log":
       return hasTexts(detail, "device", "message");
     case "exit":
       return hasTexts(detail, "reason", "detail") &&
         REASONS.includes(String((detail as Fields).reason));
     case "trace":
-      return hasTexts(detail, "device") && isObject((detail as Fields).event);
+      return hasTexts(detail, "device") && isTrace((detail as Fields).event);
     default:
       return detail === null;
   }

@@ -1,6 +1,8 @@
 // Thread: main
-// A process that runs one VM for the process that started it, which it hears on stdin and tells on stdout.
+// A process that runs one VM for the process that started it, which it hears on stdin and tells on stdout, as they were
+// at its start: devices in workers have Deno.stdin and Deno.stdout too.
 import { closeProcess } from "./sandbox/closing.ts";
+import { takeStandardStreams } from "./sys/standard_streams.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
 import { askOwner } from "./sys/thread_mark.ts";
 import { localStarter } from "./local_vm.ts";
@@ -8,18 +10,18 @@ import type { DeviceError } from "./errors.ts";
 import type { EmitVmEvent, VmBackend, VmExit } from "./vm_backend.ts";
 import {
   type FromVm,
-  LONGEST,
   plainError,
   SERIAL_WINDOW,
   type ToVm,
 } from "./vm_messages.ts";
 
 closeProcess();
+const owner = takeStandardStreams();
 askOwner((mark) => void send({ type: "lower-priority", mark }));
 // vCPU 0's thread comes up while the owner says what to run.
 const starter = localStarter();
 
-const output = Deno.stdout.writable.getWriter();
+const output = owner.writable.getWriter();
 /** In order; the owner always reads. */
 function send(message: FromVm): Promise<void> {
   return output.write(encodeLine(message));
@@ -89,6 +91,12 @@ async function call({ id, name, device = "" }: ToVm & { type: "call" }) {
 
 let serialInput: WritableStreamDefaultWriter<Uint8Array> | null = null;
 
+async function giveSerial(bytes: Uint8Array): Promise<void> {
+  serialInput ??= vm?.serial.writable.getWriter() ?? null;
+  await serialInput?.write(bytes);
+  await send({ type: "serial-given", length: bytes.length });
+}
+
 function obey(message: ToVm): void {
   switch (message.type) {
     case "start":
@@ -100,15 +108,14 @@ function obey(message: ToVm): void {
     case "port":
       return vm?.port(message.device)?.postMessage(message.data);
     case "serial":
-      serialInput ??= vm?.serial.writable.getWriter() ?? null;
-      return void serialInput?.write(message.bytes);
+      return void giveSerial(message.bytes);
     case "serial-taken":
       serialInFlight -= message.length;
       return serialRoom?.();
   }
 }
 
-for await (const message of readLines(Deno.stdin.readable, LONGEST)) {
+for await (const message of readLines(owner.readable)) {
   obey(message as ToVm);
 }
 // Nobody is left to hear of the VM.

@@ -16,9 +16,9 @@ import type { Buffer, Used } from "./ring.ts";
 const PATIENCE_MS = 1000;
 const SHORT_PATIENCE_MS = 30;
 /** How long an interrupt may come after its chain. */
-const INTERRUPT_MS = 500;
+const INTERRUPT_MS = 3000;
 /** How long the message may take that says whose fault it was. */
-export const BLAME_MS = 500;
+export const BLAME_MS = 3000;
 /** That many bytes in a row are not by chance what the driver left there. */
 const RUN = 8;
 

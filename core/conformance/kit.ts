@@ -39,7 +39,7 @@ const MESSAGE_MS = 5;
 
 /** How long a device is tried, and one that has failed. */
 const LIMIT_MS = 60_000;
-const FAILED_LIMIT_MS = 8000;
+const FAILED_LIMIT_MS = 20_000;
 
 const DECLARES = {
   name: "its declaration can be read without running it",

@@ -12,7 +12,7 @@ import { answered } from "./exchange.ts";
 import { content } from "./load.ts";
 
 /** How long output may be on its way through the port. */
-const ARRIVAL_MS = 500;
+const ARRIVAL_MS = 5000;
 const TEXT = "conformance\n";
 
 const ENTROPY: PlannedCheck = {

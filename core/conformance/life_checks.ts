@@ -127,6 +127,11 @@ export const PAUSES: PlannedCheck = {
     const live = await bench.bringUp({ format: "split", maxSize: SMALL_RING });
     const queues = bench.queues.filter(({ answers }) => answers);
     for (const queue of queues) await load(bench, live, queue, FEW);
+    // A pause that came before the worker looked at the ring would find nothing in flight.
+    for (const queue of queues) {
+      if (await machine.until(() => hasUsed(live, queue), BUDGET_MS)) continue;
+      throw new Finding(`${queue.name} was not answered`);
+    }
     if (!await machine.host.command(PAUSE)) {
       throw new Finding(`the device was not paused in ${BUDGET_MS / 1000} s`);
     }

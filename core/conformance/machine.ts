@@ -75,6 +75,7 @@ export class Machine {
       needsReset: () => Atomics.or(this.words, STATUS, DEVICE_NEEDS_RESET),
       onLog: () => this.posted++,
       budgetMs: BUDGET_MS,
+      startMs: BUDGET_MS,
     });
     this.words = wordsOf(this.host.page);
     this.host.port.onmessage = (data) => {

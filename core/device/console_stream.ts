@@ -2,9 +2,10 @@
 // The console device's port as two streams and a size.
 import type { DevicePort } from "../plugin.ts";
 import { ByteChannel } from "../bus/byte_channel.ts";
+import { InputWindow } from "../bus/input_window.ts";
 
-/** Input that the guest has not taken yet, above which `writable` waits. */
-const WINDOW = 64 * 1024;
+/** The driver's fields for a size (virtio-v1.3 §5.3.4) have 16 bits. */
+const MOST_CHARACTERS = 0xffff;
 /** Output that nobody has read yet: far above the device's own window. */
 const MOST_PENDING = 2 ** 20;
 
@@ -18,11 +19,8 @@ export class ConsoleStream {
   /** Bytes that are out of the way, and not told yet. */
   #gone = 0;
   #receiving = false;
-  #inFlight = 0;
-  #room: (() => void) | null = null;
+  readonly #input: InputWindow;
   #closed = false;
-  /** Bytes to the guest's hvc0. */
-  readonly writable: WritableStream<Uint8Array>;
 
   constructor(port: DevicePort) {
     this.#port = port;
@@ -31,12 +29,14 @@ export class ConsoleStream {
       if (!this.#receiving) this.#answer();
     });
     port.onmessage = (data) => this.#receive(data as FromConsole);
-    this.writable = new WritableStream({ write: (bytes) => this.#send(bytes) });
+    this.#input = new InputWindow((bytes) =>
+      port.postMessage({ type: "input", bytes })
+    );
   }
 
   /** Output is answered at once, read or not: the device waits for that with what is small. */
   #receive(message: FromConsole): void {
-    if (message.type === "taken") return this.#taken(message.length);
+    if (message.type === "taken") return this.#input.taken(message.length);
     if (!(message.bytes instanceof Uint8Array)) {
       throw new TypeError("a console's output is bytes");
     }
@@ -60,23 +60,21 @@ export class ConsoleStream {
     return this.#output.readable;
   }
 
-  async #send(bytes: Uint8Array): Promise<void> {
-    if (this.#closed) return;
-    this.#inFlight += bytes.length;
-    this.#port.postMessage({ type: "input", bytes: bytes.slice() });
-    if (this.#inFlight < WINDOW) return;
-    await new Promise<void>((resolve) => this.#room = resolve);
+  /** Bytes to the guest's hvc0. */
+  get writable(): WritableStream<Uint8Array> {
+    return this.#input.writable;
   }
 
-  #taken(length: number): void {
-    this.#inFlight -= length;
-    if (this.#inFlight >= WINDOW) return;
-    this.#room?.();
-    this.#room = null;
-  }
-
-  /** Tells the guest its terminal's size, in characters. */
+  /** Tells the guest its terminal's size, in characters. Throws a RangeError for what is no size. */
   resize(columns: number, rows: number): void {
+    for (const count of [columns, rows]) {
+      if (Number.isInteger(count) && count >= 0 && count <= MOST_CHARACTERS) {
+        continue;
+      }
+      throw new RangeError(
+        `A terminal has 0 to ${MOST_CHARACTERS} columns and rows, not ${count}`,
+      );
+    }
     if (!this.#closed) {
       this.#port.postMessage({ type: "resize", columns, rows });
     }
@@ -85,6 +83,6 @@ export class ConsoleStream {
   close(): void {
     this.#closed = true;
     this.#output.close();
-    this.#room?.();
+    this.#input.close();
   }
 }

@@ -19,6 +19,7 @@ import {
 } from "../virtio/device_page.ts";
 import { LegacyTransport } from "../virtio/legacy_transport.ts";
 import {
+  limitTrace,
   type TraceEvent,
   type TraceKind,
   traceRegisters,
@@ -141,7 +142,7 @@ export class DeviceSet {
     );
     // Traced accesses all come to main, so that none is missed; otherwise the hot ones never do.
     const isTraced = this.#trace.includes("mmio");
-    const sink = (event: TraceEvent) => this.#events.onTrace(host.name, event);
+    const sink = limitTrace((event) => this.#events.onTrace(host.name, event));
     return {
       name: host.name,
       base: VIRTIO_MMIO_BASE + host.index * VIRTIO_MMIO_STRIDE,

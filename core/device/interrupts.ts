@@ -3,21 +3,30 @@
 import type { KvmVm } from "../kvm/vm_fd.ts";
 import { COM1_GSI, VIRTIO_GSI_BASE } from "../memory/layout.ts";
 import { EventFd, signalEventFd } from "../sys/fd.ts";
-import { closeIrqPage, createIrqPage } from "./irq_page.ts";
+import { closeIrqWorker, createIrqPage } from "./irq_page.ts";
 import type { IrqWorkerInit } from "./irq_worker.ts";
 
 export class Interrupts {
   readonly page: SharedArrayBuffer = createIrqPage();
   readonly serial: EventFd;
   readonly #devices: readonly EventFd[];
+  readonly #end = new SharedArrayBuffer(4);
   readonly #closed = Promise.withResolvers<void>();
   #worker: Worker | null = null;
 
   constructor(vm: KvmVm, devices: number) {
-    this.serial = new EventFd();
-    this.#devices = Array.from({ length: devices }, () => new EventFd());
-    vm.assignIrqfd(this.serial, COM1_GSI);
-    this.#devices.forEach((fd, i) => vm.assignIrqfd(fd, VIRTIO_GSI_BASE + i));
+    using stack = new DisposableStack();
+    const line = (gsi: number) => {
+      const fd = stack.use(new EventFd());
+      vm.assignIrqfd(fd, gsi);
+      return fd;
+    };
+    this.serial = line(COM1_GSI);
+    this.#devices = Array.from(
+      { length: devices },
+      (_, i) => line(VIRTIO_GSI_BASE + i),
+    );
+    stack.move();
   }
 
   /** Eventfd of each device's irqfd, by device index. */
@@ -35,6 +44,7 @@ export class Interrupts {
     this.#worker.onerror = () => this.#closed.resolve();
     const init: IrqWorkerInit = {
       page: this.page,
+      closed: this.#end,
       eventFds: this.eventFds,
     };
     this.#worker.postMessage(init);
@@ -49,7 +59,7 @@ export class Interrupts {
   /** Call it when no worker requests any more. */
   async close(): Promise<void> {
     if (this.#worker !== null) {
-      closeIrqPage(new Int32Array(this.page));
+      closeIrqWorker(new Int32Array(this.page), new Int32Array(this.#end));
       await this.#closed.promise;
       this.#worker.terminate();
       this.#worker = null;

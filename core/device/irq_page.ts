@@ -4,8 +4,7 @@
 export const DOORBELL = 0;
 export const WAITING = 1;
 export const PENDING = 2; // one bit a device
-export const CLOSED = 3;
-const WORDS = 4;
+const WORDS = 3;
 
 export type Words = Int32Array<SharedArrayBuffer>;
 
@@ -19,9 +18,9 @@ export function requestInterrupt(words: Words, device: number): void {
   ring(words);
 }
 
-/** Ends the irq worker. */
-export function closeIrqPage(words: Words): void {
-  Atomics.store(words, CLOSED, 1);
+/** Ends the irq worker. Its flag is on no page that a device has. */
+export function closeIrqWorker(words: Words, closed: Words): void {
+  Atomics.store(closed, 0, 1);
   ring(words);
 }
 

@@ -2,11 +2,13 @@
 // Turns interrupt requests of the queue workers into writes to their irqfds.
 import { signalEventFd } from "../sys/fd.ts";
 import { workerScope } from "../sys/worker_scope.ts";
-import { CLOSED, DOORBELL, PENDING, WAITING, type Words } from "./irq_page.ts";
+import { DOORBELL, PENDING, WAITING, type Words } from "./irq_page.ts";
 
 /** What main posts once. */
 export interface IrqWorkerInit {
   readonly page: SharedArrayBuffer;
+  /** One word, 1 when it is to end. */
+  readonly closed: SharedArrayBuffer;
   /** Eventfd of each device's irqfd, by device index. */
   readonly eventFds: readonly number[];
 }
@@ -25,15 +27,16 @@ function deliver(words: Words, eventFds: readonly number[]): boolean {
   return pending !== 0;
 }
 
-function serve({ page, eventFds }: IrqWorkerInit): void {
+function serve({ page, closed, eventFds }: IrqWorkerInit): void {
   const words: Words = new Int32Array(page);
-  while (Atomics.load(words, CLOSED) === 0) {
+  const end: Words = new Int32Array(closed);
+  while (Atomics.load(end, 0) === 0) {
     let spins = SPINS;
     while (spins-- > 0) if (deliver(words, eventFds)) spins = SPINS;
     Atomics.store(words, WAITING, 1);
     const seen = Atomics.load(words, DOORBELL);
     const idle = Atomics.load(words, PENDING) === 0 &&
-      Atomics.load(words, CLOSED) === 0;
+      Atomics.load(end, 0) === 0;
     if (idle) Atomics.wait(words, DOORBELL, seen, WAIT_MS);
     Atomics.store(words, WAITING, 0);
   }

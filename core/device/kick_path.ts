@@ -46,26 +46,23 @@ export class KickPath {
 
   /** The switch of the device with this index. */
   switchOf(device: number): DeviceKicks {
-    let live: { fd: EventFd; queue: number }[] = [];
+    let live = new DisposableStack();
     const address = notifyAddress(device);
     const disable = () => {
-      for (const { fd, queue } of live) {
-        this.#vm.deassignIoeventfd(fd, address, queue);
-        fd.close();
-      }
-      live = [];
+      live.dispose();
+      live = new DisposableStack();
     };
     this.#switches.push(disable);
     return {
       disable,
       enable: (queues) => {
         disable();
-        live = queues.map((queue) => {
-          const fd = new EventFd();
+        for (const queue of queues) {
+          const fd = live.use(new EventFd());
           this.#epoll.add(fd, kickTag(device, queue));
           this.#vm.assignIoeventfd(fd, address, queue);
-          return { fd, queue };
-        });
+          live.defer(() => this.#vm.deassignIoeventfd(fd, address, queue));
+        }
       },
     };
   }

@@ -21,7 +21,10 @@ export interface LiveQueueWiring {
 
 /** What a device gave for a queue, in one form. */
 interface Handlers {
-  handle?(chain: DescriptorChain): number | Promise<number>;
+  handle?(
+    chain: DescriptorChain,
+    signal: AbortSignal,
+  ): number | Promise<number>;
   refuse?(chain: DescriptorChain): number;
   available?(queue: PulledQueue): void;
 }
@@ -29,6 +32,9 @@ interface Handlers {
 function handlersOf(handler: QueueHandler): Handlers {
   return typeof handler === "function" ? { handle: handler } : handler ?? {};
 }
+
+/** How long a request that is to be finished may take until its handler is told that somebody waits; half of a command's budget. */
+const DRAIN_MS = 5000;
 
 /** A queue between DRIVER_OK and the reset. */
 export class LiveQueue implements PulledQueue {
@@ -38,6 +44,8 @@ export class LiveQueue implements PulledQueue {
   readonly #inFlight = new Set<Promise<void>>();
   /** Chains that the device pulled and has not given back. */
   readonly #pulled = new Set<DescriptorChain>();
+  /** Tells handlers that the driver waits for its buffers. */
+  readonly #ending = new AbortController();
   #stopped = false;
   #refusing = false;
 
@@ -81,7 +89,9 @@ export class LiveQueue implements PulledQueue {
 
   #handle(chain: DescriptorChain): number | Promise<number> {
     try {
-      if (!this.#refusing) return this.#handlers.handle!(chain);
+      if (!this.#refusing) {
+        return this.#handlers.handle!(chain, this.#ending.signal);
+      }
     } catch (error) {
       this.#refuseFrom(error);
     }
@@ -172,7 +182,9 @@ export class LiveQueue implements PulledQueue {
 
   /** As `stop`, but what is in flight is given back first. Resolves to where the ring goes on. */
   async drain(): Promise<RingPosition> {
+    const late = setTimeout(() => this.#ending.abort(), DRAIN_MS);
     await this.settle();
+    clearTimeout(late);
     await this.stop();
     return this.#ring.position;
   }
@@ -180,6 +192,7 @@ export class LiveQueue implements PulledQueue {
   /** Resolves when nothing is in flight; nothing is written to the rings after the call. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#ending.abort();
     await Promise.all(this.#inFlight);
     for (const chain of this.#pulled) chain.revoke();
   }

@@ -1,10 +1,6 @@
 // Thread: any
 // What main and a device's worker post to each other. Commands go through the device page, not through here.
-import {
-  isQueueTrace,
-  type TraceEvent,
-  type TraceKind,
-} from "../virtio/trace.ts";
+import { isTrace, type TraceEvent, type TraceKind } from "../virtio/trace.ts";
 import type { SharedRam } from "../memory/guest_memory.ts";
 import type { SharedInflight } from "../virtio/inflight.ts";
 
@@ -76,7 +72,7 @@ export function isFromWorker(data: unknown): data is FromWorker {
     case "port":
       return true;
     case "trace":
-      return isQueueTrace(message.event);
+      return isTrace(message.event);
     case "driver-error":
       return isText("section") && isText("message");
     case "failed":

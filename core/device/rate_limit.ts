@@ -2,12 +2,12 @@
 // So many of something a second, and no more.
 
 export class RateLimit {
-  readonly #perSecond: number;
+  readonly perSecond: number;
   #since = 0;
   #taken = 0;
 
   constructor(perSecond: number) {
-    this.#perSecond = perSecond;
+    this.perSecond = perSecond;
   }
 
   /** True while this second has some left. */
@@ -17,6 +17,6 @@ export class RateLimit {
       this.#since = now;
       this.#taken = 0;
     }
-    return ++this.#taken <= this.#perSecond;
+    return ++this.#taken <= this.perSecond;
   }
 }

@@ -54,7 +54,7 @@ import {
 import type { Declaration } from "../virtio/device_host.ts";
 import type { OptionsSchema } from "../manifest/options.ts";
 import { RamView } from "../virtio/ram_view.ts";
-import { traceQueue } from "../virtio/trace.ts";
+import { limitTrace, traceQueue, type TraceSink } from "../virtio/trace.ts";
 import type { QueueSetup, Virtqueue } from "../virtio/virtqueue.ts";
 import { Doorbell } from "./doorbell.ts";
 import { requestInterrupt, type Words as IrqWords } from "./irq_page.ts";
@@ -80,6 +80,7 @@ export class Service {
   readonly #words: Words;
   readonly #doorbell: Doorbell;
   readonly #irq: IrqWords;
+  readonly #trace: TraceSink;
   #memory: RingMemory | null = null;
   readonly #port: DevicePort = {
     onmessage: null,
@@ -105,6 +106,7 @@ export class Service {
     this.#words = wordsOf(init.page);
     this.#doorbell = new Doorbell(this.#words);
     this.#irq = new Int32Array(init.irqPage);
+    this.#trace = limitTrace((event) => post({ type: "trace", event }));
     if (init.ram !== null) {
       this.#memory = { ram: new RamView(init.ram), inflight: null };
     }
@@ -318,11 +320,7 @@ export class Service {
     const negotiated = (bit: number) => this.#negotiated(bit);
     const ring = openRing(this.#memory, index, setup, negotiated);
     if (!this.#init.trace.includes("ring")) return ring;
-    return traceQueue(
-      ring,
-      index,
-      (event) => this.#post({ type: "trace", event }),
-    );
+    return traceQueue(ring, index, this.#trace);
   }
 
   #negotiated(bit: number): boolean {
@@ -330,17 +328,20 @@ export class Service {
       1) === 1;
   }
 
+  #traceInterrupt(queue: number | null): void {
+    if (!this.#init.trace.includes("irq")) return;
+    this.#trace({ kind: "irq", operation: "interrupt", queue });
+  }
+
   #interruptConfig(): void {
+    this.#traceInterrupt(null);
     if (this.#init.linePerQueue) return this.#post({ type: "config-changed" });
     Atomics.or(this.#words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_CONFIG);
     requestInterrupt(this.#irq, this.#init.index);
   }
 
   #interruptVring(queue: number): void {
-    if (this.#init.trace.includes("irq")) {
-      const event = { kind: "irq", operation: "interrupt", queue } as const;
-      this.#post({ type: "trace", event });
-    }
+    this.#traceInterrupt(queue);
     Atomics.or(this.#words, INTERRUPT_STATUS, VIRTIO_MMIO_INT_VRING);
     const { linePerQueue, index } = this.#init;
     requestInterrupt(this.#irq, linePerQueue ? queue : index);

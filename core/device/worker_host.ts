@@ -83,8 +83,11 @@ export interface WorkerHostOptions {
   /** Sets DEVICE_NEEDS_RESET, for a worker that cannot do it any more. */
   readonly needsReset: () => void;
   readonly onLog: (message: string) => void;
-  /** How long the device may take to declare itself, or to obey a command, before it is cut off. */
+  /** How long the device may take to obey a command before it is cut off, and to declare itself. */
   readonly budgetMs?: number;
+  readonly startMs?: number;
+  /** Messages that it may post in a second. */
+  readonly maxMessages?: number;
 }
 
 export class WorkerHost implements DeviceHost {
@@ -125,12 +128,13 @@ export class WorkerHost implements DeviceHost {
   /** Whether the worker has the memory that it was given last. */
   #shared = Promise.withResolvers<boolean>();
   #turn: Promise<unknown> = Promise.resolve();
-  readonly #messages = new RateLimit(MAX_MESSAGES);
+  readonly #messages: RateLimit;
   readonly #lines = new RateLimit(MAX_LINES);
 
   constructor(options: WorkerHostOptions) {
     this.#options = options;
     this.#budgetMs = options.budgetMs ?? BUDGET_MS;
+    this.#messages = new RateLimit(options.maxMessages ?? MAX_MESSAGES);
     this.name = options.name;
     this.index = options.index;
     this.page = createDevicePage();
@@ -150,13 +154,20 @@ export class WorkerHost implements DeviceHost {
   start(): void {
     this.#dead = false;
     this.#starting = true;
+    // What the last life was cut off by is not the next one's.
+    Atomics.compareExchange(
+      this.#words,
+      QUEUE_COUNT,
+      CUT_OFF,
+      this.declaration?.queues.length ?? 0,
+    );
     this.#closed = Promise.withResolvers<void>();
     try {
       this.#spawn();
     } catch (error) {
       return this.#cutOff(`cannot be started: ${error}`);
     }
-    const startMs = this.#options.budgetMs ?? START_MS;
+    const { startMs = START_MS } = this.#options;
     const late = setTimeout(
       () => this.#cutOff(`did not declare itself in ${startMs / 1000} s`),
       startMs,
@@ -200,7 +211,9 @@ export class WorkerHost implements DeviceHost {
 
   #receive(message: unknown): void {
     if (!this.#messages.take()) {
-      return this.#cutOff(`posted over ${MAX_MESSAGES} messages in a second`);
+      return this.#cutOff(
+        `posted over ${this.#messages.perSecond} messages in a second`,
+      );
     }
     if (!isFromWorker(message)) {
       return this.#cutOff("posted a message that is not one of the harness");

@@ -12,9 +12,12 @@ import {
   F_SETFL,
   libc,
 } from "./libc.ts";
+import { nextTask } from "./next_task.ts";
 import { type Wait, waitReadable } from "./readiness.ts";
 
 const CHUNK = 64 * 1024;
+/** A writer that never stops must not keep this thread's event loop from everything else. */
+const FAIR = 4 * CHUNK;
 /** How long a full pipe is left alone. */
 const FULL_MS = 1;
 
@@ -23,11 +26,18 @@ export function readableOf(fd: Fd): ReadableStream<Uint8Array> {
   setNonBlocking(fd);
   const buffer = new Uint8Array(CHUNK);
   let waiting: Wait | null = null;
+  let unfair = 0;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
       for (;;) {
         const length = libc.read(fd.fd, buffer, CHUNK);
-        if (length > 0) return controller.enqueue(buffer.slice(0, length));
+        if (length > 0) {
+          controller.enqueue(buffer.slice(0, length));
+          unfair += length;
+          if (unfair < FAIR) return;
+          unfair = 0;
+          return await nextTask();
+        }
         const error = length === 0 ? 0 : errno();
         // A peer that hung up without having read everything has hung up.
         if (error === 0 || error === ECONNRESET) {
@@ -42,6 +52,7 @@ export function readableOf(fd: Fd): ReadableStream<Uint8Array> {
         waiting = waitReadable(fd);
         await waiting.ready;
         waiting = null;
+        unfair = 0;
       }
     },
     cancel() {

@@ -310,6 +310,10 @@ const SYMBOLS = {
     parameters: ["i32", /* int fd */ "i32", /* int cmd */ "i32" /* int arg */],
     result: "i32",
   },
+  dup2: {
+    parameters: ["i32", /* int oldfd */ "i32" /* int newfd */],
+    result: "i32",
+  },
   pipe2: {
     parameters: ["buffer", /* int fds[2] */ "i32" /* int flags */],
     result: "i32",

@@ -34,8 +34,6 @@ const FROM_DEVICE: readonly string[] = [
   "trace",
 ] satisfies FromDevice["type"][];
 
-/** Characters of the longest line. */
-const LONGEST = 16 * 2 ** 20;
 /** Bytes that wait for an end that does not read, or that is not there yet. */
 const MOST_WAITING = 16 * 2 ** 20;
 
@@ -74,7 +72,7 @@ export class ControlChannel<In, Out> {
     this.#writer.closed.catch(() => {});
   }
 
-  /** In order. A message to an end that is gone, or that has long not read, is lost. Throws a TypeError for what is not plain data. */
+  /** In order. A message to an end that is gone, or that has long not read, is lost. Throws what encodeLine does. */
   send(message: Out): void {
     const line = encodeLine(message);
     if (this.#closed || this.#waiting > MOST_WAITING) return;
@@ -101,7 +99,7 @@ export class ControlChannel<In, Out> {
   /** What the other end sends until it hangs up; somebody has to read it. Throws an Error for what is no message. */
   async *messages(): AsyncGenerator<In> {
     try {
-      for await (const data of readLines(this.#readable, LONGEST)) {
+      for await (const data of readLines(this.#readable)) {
         if (!this.#isIn(data)) throw new TypeError("a line is no message");
         yield data;
       }

@@ -30,8 +30,6 @@ export interface DeviceProcessInit {
   readonly control: string | null;
 }
 
-const LONGEST = 2 ** 20;
-
 closeProcess();
 const init = await readInit();
 Deno.exit(await serve(init));
@@ -39,7 +37,7 @@ Deno.exit(await serve(init));
 async function readInit(): Promise<DeviceProcessInit> {
   const [argument] = Deno.args;
   if (argument !== undefined) return decodeLine(argument) as DeviceProcessInit;
-  for await (const message of readLines(Deno.stdin.readable, LONGEST)) {
+  for await (const message of readLines(Deno.stdin.readable)) {
     return message as DeviceProcessInit;
   }
   Deno.exit(2);

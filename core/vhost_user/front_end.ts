@@ -38,7 +38,7 @@ import { Retries } from "./retries.ts";
 import type { Session } from "./front_session.ts";
 
 /** How long a back end that hung up is looked for. */
-const LOOK_MS = 10_000;
+const LOOK_MS = 30_000;
 /** How long one may take to be there at all: a new process, which loads its modules. */
 const START_MS = 30_000;
 const EMPTY = new Uint8Array(0);

@@ -1,7 +1,7 @@
 // Thread: main
 // Kicks from and calls to a front end: its eventfds to the worker's doorbell, the worker's interrupt requests to its
 // eventfds.
-import { closeIrqPage, createIrqPage } from "../device/irq_page.ts";
+import { closeIrqWorker, createIrqPage } from "../device/irq_page.ts";
 import type { IrqWorkerInit } from "../device/irq_worker.ts";
 import { CLOSE_TAG, kickTag } from "../device/kick_tags.ts";
 import type { KickWorkerInit } from "../device/kick_worker.ts";
@@ -14,6 +14,7 @@ export class QueueLines {
   readonly page: SharedArrayBuffer = createIrqPage();
   readonly #epoll = new Epoll();
   readonly #end = new EventFd();
+  readonly #irqEnd = new SharedArrayBuffer(4);
   /** What a queue without a call descriptor calls. */
   readonly #nobody = new EventFd();
   /** Descriptors whose numbers stay while what they are changes: the irq worker has the numbers. */
@@ -33,6 +34,7 @@ export class QueueLines {
     };
     const irq: IrqWorkerInit = {
       page: this.page,
+      closed: this.#irqEnd,
       eventFds: this.#calls.map(({ fd }) => fd),
     };
     const kicks = new URL("../device/kick_worker.ts", import.meta.url);
@@ -62,7 +64,7 @@ export class QueueLines {
 
   /** Call it when the worker asks for no calls any more. */
   async close(): Promise<void> {
-    closeIrqPage(new Int32Array(this.page));
+    closeIrqWorker(new Int32Array(this.page), new Int32Array(this.#irqEnd));
     signalEventFd(this.#end.fd);
     for (const { worker, ended } of this.#workers) {
       await ended;

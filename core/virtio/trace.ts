@@ -32,10 +32,36 @@ export type TraceEvent =
   | {
     readonly kind: "irq";
     readonly operation: "interrupt";
-    readonly queue: number;
-  };
+    /** The queue that was used, or none where configuration changed or the device needs a reset. */
+    readonly queue: number | null;
+  }
+  /** So many events of any kind were left out before this one. */
+  | { readonly kind: "lost"; readonly count: number };
 
 export type TraceSink = (event: TraceEvent) => void;
+
+/** Events in a second: more than anybody reads, and no load for whoever they go to. */
+const MOST_TRACED = 10_000;
+/** The longest name of a register, and the longest meaning of a value. */
+const MAX_TEXT = 200;
+
+/** Leaves out what comes faster than it can be told, and says how much that was. */
+export function limitTrace(sink: TraceSink): TraceSink {
+  let since = 0;
+  let told = 0;
+  let lost = 0;
+  return (event) => {
+    const now = performance.now();
+    if (now - since >= 1000) {
+      since = now;
+      told = 0;
+    }
+    if (++told > MOST_TRACED) return void lost++;
+    if (lost > 0) sink({ kind: "lost", count: lost });
+    lost = 0;
+    sink(event);
+  };
+}
 
 /** A register file that tells each access with its answer. */
 export function traceRegisters(target: RegionOps, sink: TraceSink): RegionOps {
@@ -102,17 +128,30 @@ export function traceQueue(
   };
 }
 
-/** Whether what a worker posted is a trace of a ring or an interrupt: its code can post anything. */
-export function isQueueTrace(event: unknown): event is TraceEvent {
+/** Whether what a worker or a process sent is a trace event: its code can send anything. */
+export function isTrace(event: unknown): event is TraceEvent {
   if (typeof event !== "object" || event === null) return false;
-  const { kind, operation, ...numbers } = event as Record<string, unknown>;
-  const known = kind === "ring"
-    ? operation === "pop" || operation === "used"
-    : kind === "irq" && operation === "interrupt";
-  const names = kind === "ring"
-    ? ["queue", "head", "readable", "writable"]
-    : ["queue"];
-  return known && names.every((name) => typeof numbers[name] === "number");
+  const { kind, operation, ...values } = event as Record<string, unknown>;
+  const isOne = (...known: unknown[]) => known.includes(operation);
+  const hasNumbers = (...names: string[]) =>
+    names.every((name) => Number.isSafeInteger(values[name]));
+  const isText = (value: unknown) =>
+    typeof value === "string" && value.length <= MAX_TEXT;
+  switch (kind) {
+    case "mmio":
+      return isOne("read", "write") && hasNumbers("offset", "size", "value") &&
+        isText(values.register) && isText(values.meaning);
+    case "ring":
+      return isOne("pop", "used") &&
+        hasNumbers("queue", "head", "readable", "writable");
+    case "irq":
+      return isOne("interrupt") &&
+        (values.queue === null || hasNumbers("queue"));
+    case "lost":
+      return hasNumbers("count");
+    default:
+      return false;
+  }
 }
 
 /** One line for people: "block0  write Status = 0x0b ACKNOWLEDGE|DRIVER|FEATURES_OK". */
@@ -135,6 +174,10 @@ export function formatTrace(device: string, event: TraceEvent): string {
       } queue ${queue} head ${id}, ${bytes}`;
     }
     case "irq":
-      return `${head}interrupt for queue ${event.queue}`;
+      return event.queue === null
+        ? `${head}interrupt for configuration`
+        : `${head}interrupt for queue ${event.queue}`;
+    case "lost":
+      return `${head}${event.count} events came too fast to be told`;
   }
 }

@@ -222,6 +222,8 @@ export abstract class Transport implements RegionOps {
 
   async #activate(): Promise<void> {
     if (!await this.host.command(ACTIVATE)) return;
+    // Another vCPU's reset has switched the kicks off meanwhile.
+    if (this.#resetting !== null) return;
     const ready = this.declaration.queues.map((_queue, index) => index)
       .filter((index) => this.words[queueWord(index, QUEUE_READY)] === 1);
     this.host.kicks?.enable(ready);

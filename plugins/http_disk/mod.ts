@@ -6,7 +6,7 @@ const SECTOR = 512;
 /** The unit of fetching: what Linux reads ahead. */
 const BLOCK = 128 * 1024;
 const TRIES = 3;
-/** For all fetches of a request. A reset waits for what is in flight, and must be answered in ten seconds. */
+/** For all fetches of a request: Linux waits for 30 s. */
 const DEADLINE_MS = 8000;
 
 const VIRTIO_BLK_T_IN = 0;
@@ -39,10 +39,11 @@ export default defineDevice({
     updateConfig({ capacity: size / SECTOR, seg_max: 62 });
 
     /** Answers a read, and returns its status. */
-    async function read(into: ChainWriter, at: number, length: number) {
-      const end = at + length;
+    async function read(into: ChainWriter, at: number, signal: AbortSignal) {
+      const end = at + into.remaining - 1;
       if (end % SECTOR !== 0 || end > size) return VIRTIO_BLK_S_IOERR;
-      const deadline = AbortSignal.timeout(DEADLINE_MS);
+      const late = AbortSignal.timeout(DEADLINE_MS);
+      const deadline = AbortSignal.any([signal, late]);
       try {
         while (at < end) {
           const from = at % BLOCK;
@@ -61,7 +62,7 @@ export default defineDevice({
     return {
       queues: {
         // struct virtio_blk_req (§5.2.6): header, data, and a last byte for the status. Others are served meanwhile.
-        async requestq({ readable, writable, capacity }) {
+        async requestq({ readable, writable, capacity }, signal) {
           if (capacity === 0) return 0;
           const type = readable.u32();
           readable.u32(); // reserved
@@ -69,7 +70,7 @@ export default defineDevice({
           let status = VIRTIO_BLK_S_UNSUPP;
           if (type === VIRTIO_BLK_T_OUT) status = VIRTIO_BLK_S_IOERR;
           if (type === VIRTIO_BLK_T_IN) {
-            status = await read(writable, at, capacity - 1);
+            status = await read(writable, at, signal);
           }
           writable.skip(writable.remaining - 1);
           writable.u8(status);

@@ -49,6 +49,7 @@ export class Qtest implements AsyncDisposable {
   readonly #output: ReadableStreamDefaultReader<string>;
   #buffered = "";
   #slots: number[] = [];
+  #turn: Promise<unknown> = Promise.resolve();
 
   private constructor(child: Deno.ChildProcess) {
     this.#child = child;
@@ -114,8 +115,14 @@ export class Qtest implements AsyncDisposable {
     };
   }
 
-  /** Sends a command; returns what follows OK. */
-  async #ask(command: string): Promise<string> {
+  /** Sends a command, one after the other; returns what follows OK. */
+  #ask(command: string): Promise<string> {
+    const turn = this.#turn.then(() => this.#exchange(command));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #exchange(command: string): Promise<string> {
     await this.#input.write(new TextEncoder().encode(`${command}\n`));
     for (;;) {
       const line = await this.#line();

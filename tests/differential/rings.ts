@@ -1,7 +1,7 @@
 // The driver's side of both ring formats (virtio-v1.3 §2.7, §2.8), by reads and writes of guest memory only.
 import type { Side } from "./side.ts";
 
-const PATIENCE_MS = 2000;
+const PATIENCE_MS = 5000;
 
 export interface Buffer {
   readonly at: number;
@@ -53,6 +53,24 @@ async function until(look: () => Promise<boolean>): Promise<boolean> {
   return true;
 }
 
+/** The bit for used buffers in InterruptStatus and InterruptACK. */
+const USED_BUFFER = 1;
+
+/**
+ * Kicks queue 0 and waits until `isUsed`, and for the interrupt that follows it: without that, one of an earlier
+ * request would come at any later time. False when they do not come.
+ */
+async function kick(
+  side: Side,
+  isUsed: () => Promise<boolean>,
+): Promise<boolean> {
+  await side.write(0x064, USED_BUFFER);
+  await side.write(0x050, 0);
+  return await until(async () =>
+    await isUsed() && (await side.read(0x060) & USED_BUFFER) !== 0
+  );
+}
+
 export class SplitRing implements Ring {
   readonly addresses: readonly [number, number, number];
   readonly size: number;
@@ -85,18 +103,20 @@ export class SplitRing implements Ring {
     }
     const slot = this.#count % this.size;
     await this.#side.poke(avail + 4 + 2 * slot, le([2, 0]));
+    // used_event: with EVENT_IDX too, each request interrupts.
+    await this.#side.poke(avail + 4 + 2 * this.size, le([2, this.#count]));
     this.#count++;
     await this.#side.poke(avail + 2, le([2, this.#count & 0xffff]));
-    await this.#side.write(0x050, 0);
-    const isUsed = await until(async () =>
-      number(await this.#side.peek(used + 2, 2)) === this.#count
+    const isUsed = await kick(
+      this.#side,
+      async () => await this.usedIndex() === this.#count,
     );
     if (!isUsed) return LOST;
     const element = await this.#side.peek(used + 4 + 8 * slot, 8);
     return number(element.slice(0, 4)) === 0 ? number(element.slice(4)) : LOST;
   }
 
-  /** Makes descriptor 0 available as it is told, kicks, and waits until the device took it or gave up. */
+  /** Makes descriptor 0 available as it is told, kicks, and waits until the device says that it took it or gave up. */
   async attack(attack: Attack): Promise<void> {
     const [desc, avail] = this.addresses;
     const { at, length, flags, next = 0, head = 0, idx = 1 } = attack;
@@ -106,9 +126,8 @@ export class SplitRing implements Ring {
     );
     await this.#side.poke(avail + 2, le([2, idx], [2, head]));
     await this.#side.write(0x050, 0);
-    await until(async () =>
-      (await this.#side.read(0x070) & 0x40) !== 0 || await this.usedIndex() > 0
-    );
+    // The interrupt comes last: that of DEVICE_NEEDS_RESET, or of the used buffer.
+    await until(async () => await this.#side.read(0x060) !== 0);
   }
 
   async usedIndex(): Promise<number> {
@@ -159,9 +178,8 @@ export class PackedRing implements Ring {
     for (const { index, bytes } of descriptors.toReversed()) {
       await this.#side.poke(desc + 16 * index, bytes);
     }
-    await this.#side.write(0x050, 0);
     const wanted = wrap ? 0x8080 : 0;
-    const isUsed = await until(async () => {
+    const isUsed = await kick(this.#side, async () => {
       const flags = await this.#side.peek(desc + 16 * first + 14, 2);
       return (number(flags) & 0x8080) === wanted;
     });

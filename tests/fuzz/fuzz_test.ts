@@ -4,19 +4,17 @@ import { shrink } from "./level.ts";
 import { levelA, levelB } from "./levels.ts";
 import { Random } from "./random.ts";
 
-const FIXED_SEED = 20_261_120;
-const randomSeed = crypto.getRandomValues(new Uint32Array(1))[0]!;
+/** The same in each run, so that a finding is of the change that it came with; `deno task fuzz` looks for others. */
+const SEEDS = [
+  [20_261_120, 19_000, 1000],
+  [3_735_928_559, 1900, 100],
+] as const;
 
 function print(line: string): void {
   Deno.stdout.writeSync(new TextEncoder().encode(`${line}\n`));
 }
 
-for (
-  const [seed, ringCases, deviceCases] of [
-    [FIXED_SEED, 19_000, 1000],
-    [randomSeed, 1900, 100],
-  ] as const
-) {
+for (const [seed, ringCases, deviceCases] of SEEDS) {
   const range = (to: number) => ({ seed, from: 0, to, verbose: false, print });
 
   Deno.test(`Rings and queue loop survive ${ringCases} drivers of seed ${seed}`, async () => {

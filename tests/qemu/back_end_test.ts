@@ -109,12 +109,16 @@ async function check(folder: string, ring: string): Promise<void> {
   assertEquals(await guest.line("disk: ", 5), `${SIZE / 512} PADDOCK`);
   await guest.line("begin: ", 5);
   for (let kill = 1; kill <= KILLS; kill++) {
-    await until("load", () => written(path) > kill * BETWEEN);
+    await until(
+      "load",
+      () => guest.text.includes("fio: ") || written(path) > kill * BETWEEN,
+    );
+    assert(!guest.text.includes("fio: "), guest.text);
     await block.end("SIGKILL");
     await new Promise((next) => setTimeout(next, 300));
     block.start();
   }
-  assert(!guest.text.includes("fio: "), "fio was done before the kills were");
+  assert(!guest.text.includes("fio: "), "fio was done before the last kill");
   assertEquals(await guest.line("fio: ", 120), "0", guest.text);
   const sum = await guest.line("sum: ", 60);
   assert(/err= 0/.test(guest.text), guest.text);

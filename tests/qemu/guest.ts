@@ -147,12 +147,15 @@ function attach(
 async function fioArchive(): Promise<Uint8Array<ArrayBuffer>> {
   const folder = await fetchProgram(["fio"]);
   const program = `${folder}/usr/bin/fio`;
-  const libraries = `${folder}/usr/lib/x86_64-linux-gnu`;
+  // Ceph's library keeps one of its own in a folder that is its RUNPATH where it is installed.
+  const own = `${folder}/usr/lib/x86_64-linux-gnu/ceph`;
   const { stdout } = await new Deno.Command("ldd", {
     args: [program],
-    env: { LD_LIBRARY_PATH: libraries },
+    env: { LD_LIBRARY_PATH: `${libraryPath(folder)}:${own}` },
   }).output();
   const listing = new TextDecoder().decode(stdout);
+  const [missing] = /^.* => not found$/m.exec(listing) ?? [];
+  if (missing !== undefined) throw new Error(`fio cannot start:${missing}`);
   const paths = [...listing.matchAll(/=> (\/[^ ]+) \(0x/g)].map(([, path]) =>
     path!
   );

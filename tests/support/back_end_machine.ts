@@ -13,7 +13,7 @@ import { wordsOf } from "../../core/virtio/device_page.ts";
 import { LegacyTransport } from "../../core/virtio/legacy_transport.ts";
 import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
 import { FakeBackEnd, type FakeBackEndOptions } from "./fake_back_end.ts";
-import { MODERN, within } from "./fake_machine.ts";
+import { MODERN, PATIENCE_MS, within } from "./fake_machine.ts";
 
 export interface BackEndMachineOptions extends FakeBackEndOptions {
   readonly virtio?: Partial<VirtioConfig>;
@@ -137,7 +137,7 @@ export class BackEndMachine implements AsyncDisposable {
   }
 
   async write(offset: number, value: number, size = 4): Promise<void> {
-    await within(this.transport.write(offset, size, value), 6000);
+    await within(this.transport.write(offset, size, value));
   }
 
   get status(): number {
@@ -185,7 +185,7 @@ export class BackEndMachine implements AsyncDisposable {
 
   /** Waits for a condition. */
   async until(condition: () => boolean, what = "condition"): Promise<void> {
-    const end = performance.now() + 4000;
+    const end = performance.now() + PATIENCE_MS;
     while (!condition()) {
       if (performance.now() > end) {
         throw new Error([`no ${what}`, ...this.faults].join("; "));

@@ -52,7 +52,7 @@ export class DeviceProcess implements AsyncDisposable {
 
   /** Its exit status and what it printed, once it has ended by itself. */
   async ended(): Promise<{ code: number; text: string }> {
-    const { code, stderr } = await within(this.#child.output(), 8000);
+    const { code, stderr } = await within(this.#child.output());
     return { code, text: new TextDecoder().decode(stderr) };
   }
 

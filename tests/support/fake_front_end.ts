@@ -6,7 +6,7 @@ import { cString, libc } from "../../core/sys/libc.ts";
 import type { Connection } from "../../core/vhost_user/connection.ts";
 import type { FakeRam, FakeRing, Used } from "./fake_driver.ts";
 import type { FakePackedRing } from "./fake_packed_ring.ts";
-import { within } from "./fake_machine.ts";
+import { PATIENCE_MS, within } from "./fake_machine.ts";
 
 const MiB = 1 << 20;
 /** Where the front end has RAM in its own address space. */
@@ -216,7 +216,7 @@ export class FakeFrontEnd implements Disposable {
   async used(
     ring: { takeUsed(): Used[] },
     count: number,
-    ms = 3000,
+    ms = PATIENCE_MS,
   ): Promise<Used[]> {
     const all: Used[] = [];
     await until(() => {
@@ -242,7 +242,7 @@ export class FakeFrontEnd implements Disposable {
 /** Waits for a condition. */
 export async function until(
   condition: () => boolean,
-  ms = 3000,
+  ms = PATIENCE_MS,
 ): Promise<void> {
   const end = performance.now() + ms;
   while (!condition()) {

@@ -36,6 +36,8 @@ export interface FakeMachineOptions {
   readonly punchHole?: (offset: number, length: number) => boolean;
   readonly ram?: FakeRam;
   readonly budgetMs?: number;
+  readonly startMs?: number;
+  readonly maxMessages?: number;
   /** Whether its imports are trusted; default true. */
   readonly builtIn?: boolean;
   /** How it speaks virtio, where not as by default. */
@@ -48,15 +50,28 @@ export function inlineModule(expression: string, before = ""): string {
   return `data:text/javascript,${encodeURIComponent(code)}`;
 }
 
+/** What HELD writes when it has a request. */
+export const BEGAN = 0xb5;
+/** A device that marks the first byte of a request, and ends it when the driver wants it back. */
+export const HELD = inlineModule(`{ id: 7, queues: { q: 8 }, create: () => ({
+  queues: { q: ({ writable }, signal) => {
+    writable.write(Uint8Array.of(${BEGAN}));
+    return new Promise((done) => signal.addEventListener("abort",
+      () => done(writable.write(new Uint8Array(4)) + 1)));
+  } } }) }`);
+
 /** URL of a built-in device's module. */
 export function builtIn(name: string): string {
   return new URL(`../../devices/${name}/mod.ts`, import.meta.url).href;
 }
 
+/** How long a test waits for what must come: a loaded host takes its time to start a thread. */
+export const PATIENCE_MS = 30_000;
+
 /** Fails a test that would wait for ever. */
 export async function within<T>(
   promise: Promise<T> | T,
-  ms = 3000,
+  ms = PATIENCE_MS,
 ): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -106,6 +121,10 @@ export class FakeMachine implements AsyncDisposable {
       needsReset: () => Atomics.or(this.words, 1, 0x40),
       onLog: (message) => this.logged.push(message),
       ...(options.budgetMs === undefined ? {} : { budgetMs: options.budgetMs }),
+      ...(options.startMs === undefined ? {} : { startMs: options.startMs }),
+      ...(options.maxMessages === undefined
+        ? {}
+        : { maxMessages: options.maxMessages }),
     });
     this.words = wordsOf(this.host.page);
     const Registers = options.virtio?.transport === "legacy"
@@ -121,7 +140,7 @@ export class FakeMachine implements AsyncDisposable {
   static async start(options: FakeMachineOptions): Promise<FakeMachine> {
     const machine = new FakeMachine(options);
     machine.host.start();
-    await within(machine.host.declared, 8000);
+    await within(machine.host.declared);
     return machine;
   }
 
@@ -236,7 +255,7 @@ export class FakeMachine implements AsyncDisposable {
   async used(
     ring: { takeUsed(): Used[] },
     count: number,
-    ms = 3000,
+    ms = PATIENCE_MS,
   ): Promise<Used[]> {
     const all: Used[] = [];
     await this.until(
@@ -251,7 +270,7 @@ export class FakeMachine implements AsyncDisposable {
   }
 
   /** Waits until DEVICE_NEEDS_RESET is set, and whoever is to blame was told of. */
-  needsReset(ms = 3000): Promise<void> {
+  needsReset(ms = PATIENCE_MS): Promise<void> {
     return this.until(
       () =>
         (this.status & 0x40) !== 0 &&
@@ -265,7 +284,7 @@ export class FakeMachine implements AsyncDisposable {
   async until(
     condition: () => boolean,
     problem: () => string = () => "condition did not come",
-    ms = 3000,
+    ms = PATIENCE_MS,
   ): Promise<void> {
     const deadline = performance.now() + ms;
     for (;;) {

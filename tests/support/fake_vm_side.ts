@@ -70,7 +70,7 @@ export class FakeVm implements AsyncDisposable {
   static async start(options: FakeVmOptions): Promise<FakeVm> {
     const vm = new FakeVm(options);
     vm.host.start();
-    await within(vm.host.declared, 20_000);
+    await within(vm.host.declared);
     return vm;
   }
 
@@ -85,7 +85,7 @@ export class FakeVm implements AsyncDisposable {
   }
 
   async write(offset: number, value: number): Promise<void> {
-    await within(this.transport.write(offset, 4, value), 15_000);
+    await within(this.transport.write(offset, 4, value));
   }
 
   async read(offset: number, size = 4): Promise<number> {

@@ -28,11 +28,11 @@ export default defineDevice({
       queues: {
         requestq: {
           ...requestq,
-          handle(chain) {
+          handle(chain, signal) {
             if (++requests === context.options.failAt) {
               throw new Error("faulty on purpose");
             }
-            return requestq.handle(chain);
+            return requestq.handle(chain, signal);
           },
         },
       },

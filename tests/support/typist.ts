@@ -36,6 +36,7 @@ export class Typist implements AsyncDisposable {
         socket.onerror = (event) =>
           reject(new Error((event as ErrorEvent).message));
       }),
+      60_000,
     );
     return typist;
   }

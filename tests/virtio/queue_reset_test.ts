@@ -1,6 +1,11 @@
 // Reset of one queue by QueueReset: virtio-v1.3 §2.6.1, §4.2.2.1.
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { FakeMachine, inlineModule } from "../support/fake_machine.ts";
+import {
+  BEGAN,
+  FakeMachine,
+  HELD,
+  inlineModule,
+} from "../support/fake_machine.ts";
 import {
   accept,
   bringUpPacked,
@@ -13,13 +18,19 @@ import {
 const VERSION_1_AND_RING_RESET = 0x101;
 const answer = { at: 0x8000, length: 4, write: true };
 
-async function start(ms = 0) {
-  const machine = await FakeMachine.start({
-    module: inlineModule(ECHO),
-    options: { ms },
-    virtio: { ring: "packed" },
-  });
-  return machine;
+function start(module = inlineModule(ECHO)) {
+  const options = { ms: 0 };
+  const virtio = { ring: "packed" } as const;
+  return FakeMachine.start({ module, options, virtio });
+}
+
+/** Makes a request of HELD that is in flight. */
+async function hold(machine: FakeMachine) {
+  const ring = await bringUp(machine);
+  ring.add(answer);
+  machine.kick();
+  await machine.until(() => machine.bytes[answer.at] === BEGAN);
+  return ring;
 }
 
 async function bringUp(machine: FakeMachine) {
@@ -41,11 +52,8 @@ Deno.test("A queue that was reset executes nothing and notifies nobody", async (
 });
 
 Deno.test("A request in flight is not answered after its queue was reset", async () => {
-  await using machine = await start(40);
-  const ring = await bringUp(machine);
-  ring.add(answer);
-  machine.kick();
-  await pause(10);
+  await using machine = await start(HELD);
+  const ring = await hold(machine);
   await machine.write(0x0c0, 1);
   const after = machine.bytes.slice();
   await pause(60);
@@ -54,11 +62,8 @@ Deno.test("A request in flight is not answered after its queue was reset", async
 });
 
 Deno.test("QueueReset reads 1 while the reset goes on, then 0 as does QueueReady", async () => {
-  await using machine = await start(60);
-  const ring = await bringUp(machine);
-  ring.add(answer);
-  machine.kick();
-  await pause(10);
+  await using machine = await start(HELD);
+  await hold(machine);
   const reset = machine.write(0x0c0, 1);
   // As another vCPU, whose accesses are served while the first one waits.
   const seen = [await machine.read(0x0c0), await machine.read(0x044)];

@@ -114,6 +114,7 @@ Deno.test("Kicks for nothing do nothing", async () => {
     ring.add(answer);
     for (let i = 0; i < 5; i++) await machine.write(0x050, 0);
     await machine.used(ring, 1);
+    await machine.until(() => machine.interrupts > before);
     await pause(5);
     assertEquals([ring.usedIdx, machine.interrupts], [1, before + 1]);
     await machine.reset();

@@ -24,7 +24,6 @@ for (const [what, message] of MESSAGES) {
     await using machine = await FakeMachine.start({
       module: inlineModule(`{ id: 7, queues: {}, create: () => ({
         queues: {}, activate() { self.postMessage(${message}); } }) }`),
-      budgetMs: 500,
     });
     await machine.bringUp();
     await machine.until(() => machine.faults.length > 0);

@@ -7,6 +7,7 @@ import {
 } from "../../../core/sandbox/spawn.ts";
 import { libc } from "../../../core/sys/libc.ts";
 import { withFolder } from "../../support/folder.ts";
+import { closedAgain, openFds } from "../../support/open_fds.ts";
 import { beside, here, runChild, sandboxTest } from "./host.ts";
 
 const LEVELS: readonly SandboxLevel[] = ["off", "deno", "strict"];
@@ -197,7 +198,6 @@ function isRunning(pid: number): boolean {
 sandboxTest(
   "A child that has ended leaves no fd behind, also where its stdin was not closed",
   async () => {
-    const count = () => [...Deno.readDirSync("/proc/self/fd")].length;
     const cycle = async (level: SandboxLevel) => {
       const options = { stdin: "piped", stdout: "piped" } as const;
       const ended = await spawnConfined(child(level, ["exit", "0"], options));
@@ -205,10 +205,9 @@ sandboxTest(
       await ended.status;
     };
     for (const level of LEVELS) await cycle(level);
-    const before = count();
+    const before = await openFds();
     for (const level of [...LEVELS, ...LEVELS]) await cycle(level);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    assert(count() <= before, `${before} became ${count()}`);
+    await closedAgain(before);
   },
 );
 

@@ -2,15 +2,25 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { SysError } from "../../../core/errors.ts";
 import { EventFd, Fd, signalEventFd } from "../../../core/sys/fd.ts";
 
-const openFds = () => [...Deno.readDirSync("/proc/self/fd")].length;
+/** What this process has open under a number; null for nothing. */
+function target(fd: number): string | null {
+  try {
+    return Deno.readLinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return null;
+  }
+}
 
 Deno.test("Fd.close() closes once, and the number cannot be used after it", () => {
-  const before = openFds();
   const fd = Fd.open("/dev/null", 0);
-  assertEquals(openFds(), before + 1);
+  const number = fd.fd;
+  assertEquals(target(number), "/dev/null");
   fd.close();
+  assertEquals(target(number), null);
+  using other = Fd.open("/dev/zero", 0);
+  assertEquals(other.fd, number, "the lowest number that is free");
   fd.close();
-  assertEquals(openFds(), before);
+  assertEquals(target(number), "/dev/zero");
   assertThrows(() => fd.fd, Error, "after close");
 });
 

@@ -1,7 +1,11 @@
 // Lines of JSON over a stream: whole however they are cut, bounded, and not dearer for coming in small pieces.
 
-import { assert, assertEquals, assertRejects } from "@std/assert";
-import { encodeLine, readLines } from "../../../core/sys/json_lines.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  encodeLine,
+  LONGEST_LINE,
+  readLines,
+} from "../../../core/sys/json_lines.ts";
 
 /** A stream of `bytes` in pieces of `size`. */
 function inPieces(
@@ -18,11 +22,18 @@ function inPieces(
 }
 
 Deno.test("Messages arrive whole however the stream is cut", async () => {
-  const sent = [{ a: "ü\n" }, [new Uint8Array([0, 10, 255])], null, "x"];
+  const sent = [
+    { a: "ü\n" },
+    [new Uint8Array([0, 10, 255])],
+    null,
+    "x",
+    // Nobody's names are taken for ours.
+    { $bytes: "%", $$bytes: { $bytes: new Uint8Array([7]) }, $: ["$"] },
+  ];
   const lines = sent.flatMap((message) => [...encodeLine(message)]);
   for (const size of [1, 2, 3, 7, 1000]) {
     const stream = inPieces(new Uint8Array(lines), size);
-    assertEquals(await Array.fromAsync(readLines(stream, 100)), sent);
+    assertEquals(await Array.fromAsync(readLines(stream, 200)), sent);
   }
 });
 
@@ -36,7 +47,7 @@ Deno.test("A line without an end is not waited for", async () => {
 });
 
 Deno.test("A long line in small pieces costs what its length costs", async () => {
-  const line = encodeLine("x".repeat(4 * 2 ** 20));
+  const line = new TextEncoder().encode(`"${"x".repeat(4 * 2 ** 20)}"\n`);
   const begin = performance.now();
   const [message] = await Array.fromAsync(
     readLines(inPieces(line, 200), 8 * 2 ** 20),
@@ -44,4 +55,19 @@ Deno.test("A long line in small pieces costs what its length costs", async () =>
   assertEquals((message as string).length, 4 * 2 ** 20);
   // Some 20,000 pieces; looking at all that came before with each takes minutes.
   assert(performance.now() - begin < 10_000);
+});
+
+Deno.test("encodeLine() refuses what no reader would take, and what is no data", () => {
+  const longest = "x".repeat(LONGEST_LINE - 2);
+  assertEquals(encodeLine(longest).length, LONGEST_LINE + 1);
+  assertThrows(() => encodeLine(`${longest}x`), RangeError, "in parts");
+  assertThrows(() => encodeLine({ a: 1n }), TypeError);
+});
+
+Deno.test("A line of bytes that are none is no message", async () => {
+  const line = new TextEncoder().encode('{"$bytes":"%"}\n');
+  await assertRejects(
+    () => Array.fromAsync(readLines(inPieces(line, 100))),
+    SyntaxError,
+  );
 });

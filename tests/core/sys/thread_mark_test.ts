@@ -13,11 +13,20 @@ async function spin(start: (create: () => Worker) => Worker): Promise<void> {
   await answer.promise;
 }
 
+/** Threads of Deno's come and go. */
+function readIfThere(path: string): string {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch {
+    return "";
+  }
+}
+
 /** Nice value of each of Deno's worker threads, the oldest first. */
 function workers(): number[] {
   const found: [number: number, nice: number][] = [];
   for (const { name } of Deno.readDirSync("/proc/self/task")) {
-    const stat = Deno.readTextFileSync(`/proc/self/task/${name}/stat`);
+    const stat = readIfThere(`/proc/self/task/${name}/stat`);
     const worker = /\(worker-(\d+)\)/.exec(stat)?.[1];
     // The 19th field of proc_pid_stat(5), where the third follows the name.
     const nice = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[16];

@@ -179,7 +179,7 @@ Deno.test("legacy: QueuePFN = 0 takes a live queue back, and a page number gives
 });
 
 Deno.test("legacy: QueuePFN reads as it was until the device has let go of the queue", async () => {
-  await using machine = await start({ ms: 100 });
+  await using machine = await start({ ms: 1500 });
   await probe(machine);
   const ring = await machine.legacyQueue(0, 16);
   await machine.write(0x070, 0x7);

@@ -9,7 +9,7 @@ export default defineDevice({
     activate() {
       setTimeout(() => {
         throw new Error("the timer has no device");
-      }, 100);
+      }, 50);
     },
   }),
 });

@@ -1,0 +1,313 @@
+// Thread: main
+// A VM in another process, as its owner reaches it. What it says is checked: what runs a guest may be taken over by it.
+import { ByteChannel } from "./bus/byte_channel.ts";
+import { InputWindow } from "./bus/input_window.ts";
+import { RateLimit } from "./device/rate_limit.ts";
+import { type DeviceError, HostError } from "./errors.ts";
+import { log } from "./log.ts";
+import type { MachineStatistics } from "./machine.ts";
+import type { DevicePort } from "./plugin.ts";
+import type { Child } from "./sandbox/child.ts";
+import { encodeLine, LONGEST_LINE, readLines } from "./sys/json_lines.ts";
+import { lowerPriority } from "./sys/thread_mark.ts";
+import type { EmitVmEvent, VmBackend, VmEvents, VmExit } from "./vm_backend.ts";
+import {
+  errorOf,
+  type FromVm,
+  isFromVm,
+  type PlainError,
+  SERIAL_WINDOW,
+  type ToVm,
+} from "./vm_messages.ts";
+
+/** How long a VM may take to end before its process is killed; its devices have less. */
+const END_MS = 30_000;
+
+/** Bytes that wait for a VM which does not read what it is told. */
+const MOST_UNSENT = 64 * 2 ** 20;
+const SIGKILL = 9;
+/** In a second: messages of any kind; lines that it prints, and those that each device may log. More is no VM of ours. */
+const MAX_MESSAGES = 50_000;
+const MAX_LINES = 100;
+/** Threads that a VM may have slowed down, and characters of what it says that are told. */
+const MAX_LOWERED = 100;
+const MAX_TEXT = 1000;
+
+export class VmLink implements VmBackend {
+  readonly #child: Child;
+  readonly #emit: EmitVmEvent;
+  /** Given back when the process is gone, before anybody hears of the end. */
+  readonly #owned: AsyncDisposable;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #ports = new Map<string, DevicePort>();
+  readonly #output: ByteChannel;
+  readonly #calls = new Map<number, PromiseWithResolvers<unknown>>();
+  readonly #ready = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<void>();
+  #exit: VmExit | null = null;
+  readonly #messages = new RateLimit(MAX_MESSAGES);
+  readonly #lines: RateLimit;
+  readonly #isTraced: boolean;
+  readonly #lowered = new Set<number>();
+  readonly #serialInput: InputWindow;
+  #unsent = 0;
+  #nextCall = 0;
+  readonly serial: VmBackend["serial"];
+
+  constructor(
+    child: Child,
+    { config, trace }: ToVm & { type: "start" },
+    emit: EmitVmEvent,
+    owned: AsyncDisposable,
+  ) {
+    this.#child = child;
+    this.#lines = new RateLimit(MAX_LINES * (1 + config.devices.length));
+    this.#isTraced = trace.length > 0;
+    for (const { name } of config.devices) {
+      this.#ports.set(name, this.#createPort(name));
+    }
+    this.#owned = owned;
+    this.#emit = emit;
+    this.#input = child.stdin!.getWriter();
+    this.#output = new ByteChannel((length) =>
+      this.#send({ type: "serial-taken", length })
+    );
+    this.#serialInput = new InputWindow((bytes) =>
+      this.#send({ type: "serial", bytes })
+    );
+    const [output, { writable }] = [this.#output, this.#serialInput];
+    this.serial = {
+      get readable() {
+        return output.readable;
+      },
+      writable,
+    };
+    this.#listen();
+  }
+
+  /** Resolves when the machine runs; throws what kept it from that. */
+  async start(message: ToVm & { type: "start" }): Promise<void> {
+    this.#send(message);
+    try {
+      await this.#ready.promise;
+    } catch (error) {
+      // It says that it failed, and need not end.
+      this.#child.kill(SIGKILL);
+      await this.#ended.promise;
+      throw error;
+    }
+  }
+
+  #createPort(device: string): DevicePort {
+    return {
+      onmessage: null,
+      postMessage: (data) => this.#send({ type: "port", device, data }),
+    };
+  }
+
+  /** Throws what encodeLine does. A VM that is gone hears nothing; its end is told on its own way. */
+  #send(message: ToVm): void {
+    this.#write(encodeLine(message));
+  }
+
+  async #write(line: Uint8Array): Promise<void> {
+    try {
+      this.#unsent += line.length;
+      if (this.#unsent > MOST_UNSENT) this.#child.kill(SIGKILL);
+      await this.#input.write(line);
+      this.#unsent -= line.length;
+    } catch {
+      // EPIPE
+    }
+  }
+
+  async #listen(): Promise<void> {
+    let problem = "";
+    try {
+      for await (const message of readLines(this.#child.stdout!)) {
+        if (!isFromVm(message)) throw new TypeError("no message of a VM");
+        // Traces are as many as the user asked for.
+        if (!this.#isTraced && !this.#messages.take()) {
+          throw new RangeError(`over ${MAX_MESSAGES} messages in a second`);
+        }
+        this.#receive(message);
+      }
+    } catch (error) {
+      problem = ` after it sent something else than messages: ${error}`;
+    }
+    // One that is not heard any more cannot be let go on.
+    this.#child.kill(SIGKILL);
+    const { code } = await this.#child.status;
+    await this.#owned[Symbol.asyncDispose]();
+    this.#finish({
+      reason: "failure",
+      detail: `its process ended with status ${code}${problem}`,
+    });
+  }
+
+  #receive(message: FromVm): void {
+    switch (message.type) {
+      case "ready":
+        return this.#ready.resolve();
+      case "failed":
+        return this.#ready.reject(errorOf(message.error));
+      case "event":
+        return this.#tell(message.name, message.detail);
+      case "reply": {
+        const call = this.#calls.get(message.id);
+        this.#calls.delete(message.id);
+        if (message.error === undefined) return call?.resolve(message.value);
+        return call?.reject(new HostError(message.error));
+      }
+      case "port":
+        this.#mustKnow(message.device);
+        return this.#deliver(message.device, message.data);
+      case "serial":
+        // A VM waits for "serial-taken"; one that was taken over may not.
+        if (this.#output.pending > SERIAL_WINDOW + LONGEST_LINE) {
+          throw new RangeError("more of the serial port than it may");
+        }
+        return this.#output.push(message.bytes);
+      case "serial-given":
+        return this.#serialInput.taken(message.length);
+      case "lower-priority": {
+        const { mark } = message;
+        if (this.#lowered.has(mark)) return;
+        if (this.#lowered.size >= MAX_LOWERED) {
+          throw new RangeError("more threads to slow down than it has");
+        }
+        this.#lowered.add(mark);
+        return lowerPriority(mark, this.#child.pid);
+      }
+    }
+  }
+
+  #mustKnow(device: string): void {
+    if (this.#ports.has(device)) return;
+    throw new TypeError("a message about a device that it has not");
+  }
+
+  /** What the embedder's listener throws is no fault of the VM's. */
+  #deliver(device: string, data: unknown): void {
+    try {
+      this.#ports.get(device)?.onmessage?.(data);
+    } catch (error) {
+      log("error", device, `a listener of its port failed: ${error}`);
+    }
+  }
+
+  /** isFromVm() has looked at the detail. */
+  #tell(name: keyof VmEvents, detail: unknown): void {
+    switch (name) {
+      case "exit":
+        // All of the process is gone before anybody hears of it.
+        this.#exit ??= detail as VmExit;
+        return;
+      case "devicefault": {
+        const { place, message, name: kind } = detail as PlainError;
+        this.#mustKnow(place);
+        if (!this.#lines.take()) return;
+        const plain = {
+          name: kind,
+          place,
+          message: message.slice(0, MAX_TEXT),
+        };
+        return this.#emit(name, errorOf(plain) as DeviceError);
+      }
+      case "log": {
+        const { device, message } = detail as VmEvents["log"];
+        return this.#line(name, {
+          device,
+          message: message.slice(0, MAX_TEXT),
+        });
+      }
+      case "drivererror": {
+        const { device, ...texts } = detail as VmEvents["drivererror"];
+        const section = texts.section.slice(0, MAX_TEXT);
+        const message = texts.message.slice(0, MAX_TEXT);
+        return this.#line(name, { device, section, message });
+      }
+      case "trace": {
+        const { device, event } = detail as VmEvents["trace"];
+        this.#mustKnow(device);
+        if (!this.#isTraced) throw new TypeError("traces that nobody wants");
+        return this.#emit(name, { device, event });
+      }
+      default:
+        return this.#emit(name, null);
+    }
+  }
+
+  #line<Name extends "log" | "drivererror">(
+    name: Name,
+    detail: VmEvents[Name],
+  ): void {
+    this.#mustKnow(detail.device);
+    if (this.#lines.take()) this.#emit(name, detail);
+  }
+
+  #finish(exit: VmExit): void {
+    this.#output.close();
+    this.#serialInput.close();
+    this.#ready.reject(
+      new HostError(`The VM cannot be started: ${exit.detail}`),
+    );
+    // Nobody may be waiting for it any more.
+    this.#ready.promise.catch(() => {});
+    for (const call of this.#calls.values()) {
+      call.reject(new HostError("The VM has ended"));
+    }
+    this.#emit("exit", this.#exit ?? exit);
+    this.#ended.resolve();
+  }
+
+  #call(
+    name: (ToVm & { type: "call" })["name"],
+    device = "",
+  ): Promise<unknown> {
+    const id = this.#nextCall++;
+    const call = Promise.withResolvers<unknown>();
+    this.#calls.set(id, call);
+    this.#send({ type: "call", id, name, device });
+    return call.promise;
+  }
+
+  port(device: string): DevicePort | undefined {
+    return this.#ports.get(device);
+  }
+
+  async statistics(): Promise<MachineStatistics> {
+    const counted = await this.#call("statistics") as
+      | Partial<MachineStatistics>
+      | null;
+    const { exits, mailed, unassigned } = counted ?? {};
+    const all = [exits, mailed, unassigned];
+    if (!all.every((value) => Number.isSafeInteger(value))) {
+      throw new HostError("The VM's process counts what is no number");
+    }
+    return { exits, mailed, unassigned } as MachineStatistics;
+  }
+
+  async pause(): Promise<void> {
+    await this.#call("pause");
+  }
+
+  async resume(): Promise<void> {
+    await this.#call("resume");
+  }
+
+  async reload(device: string): Promise<void> {
+    await this.#call("reload", device);
+  }
+
+  async end(exit: VmExit): Promise<void> {
+    // It may have stopped reading.
+    this.#send({ type: "end", exit });
+    const late = setTimeout(() => {
+      this.#exit ??= exit;
+      this.#child.kill(SIGKILL);
+    }, END_MS);
+    await this.#ended.promise;
+    clearTimeout(late);
+  }
+}
