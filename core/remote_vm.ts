@@ -70,6 +70,10 @@ function spawnVm(config: VmConfig, sandbox: SandboxLevel): Promise<Child> {
     landlock: vmRules(permissions),
     seccomp: {
       run: permissions.run.length > 0,
+      // Of plugins in workers: what we do with a disk needs none of it.
+      write: config.devices.some(({ backEnd, builtIn, permissions }) =>
+        backEnd === undefined && !builtIn && permissions.write.length > 0
+      ),
       sockets: socketsFor(config, permissions.net),
     },
     stdin: "piped",

@@ -36,6 +36,7 @@ export async function inspectModule(
       ...importHosts(module).map((host) => `--allow-import=${host}`),
     ],
     landlock: { read: folders },
+    isHostile: true,
     memory: { bytes: MAX_BYTES, workers: 0 },
     env: { NO_COLOR: "1" },
     stdout: "piped",

@@ -15,6 +15,39 @@ export const RUN_SYSCALLS: Refused = {
   calls: { execve: 59, execveat: 322, fork: 57, vfork: 58 },
 };
 
+/** Only where the caller grants no file to write: Landlock has no rule for what is not in a file (landlock.rst, ABI 7). */
+export const METADATA_SYSCALLS: Refused = {
+  why: "changes whose a file is and who may open it, wherever it lies",
+  calls: {
+    chmod: 90,
+    fchmodat: 268,
+    fchmodat2: 452,
+    chown: 92,
+    fchown: 93,
+    lchown: 94,
+    fchownat: 260,
+    utime: 132,
+    utimes: 235,
+    futimesat: 261,
+    utimensat: 280,
+    setxattr: 188,
+    lsetxattr: 189,
+    fsetxattr: 190,
+    setxattrat: 463,
+    removexattr: 197,
+    lremovexattr: 198,
+    fremovexattr: 199,
+    removexattrat: 466,
+    file_setattr: 469,
+  },
+};
+
+/** And only where no socket is made either, which has a mode too. */
+export const FCHMOD: Refused = {
+  why: METADATA_SYSCALLS.why,
+  calls: { fchmod: 91 },
+};
+
 export const REFUSED_SYSCALLS: readonly Refused[] = [
   {
     why: "glibc then calls clone, whose flags a filter can see",
@@ -97,6 +130,25 @@ export const REFUSED_SYSCALLS: readonly Refused[] = [
       uselib: 134,
       modify_ldt: 154,
       personality: 135,
+    },
+  },
+  {
+    why: "reaches objects of other programs, which have no path",
+    calls: {
+      shmget: 29,
+      shmat: 30,
+      shmctl: 31,
+      shmdt: 67,
+      semget: 64,
+      semop: 65,
+      semctl: 66,
+      semtimedop: 220,
+      msgget: 68,
+      msgsnd: 69,
+      msgrcv: 70,
+      msgctl: 71,
+      mq_open: 240,
+      mq_unlink: 241,
     },
   },
   {

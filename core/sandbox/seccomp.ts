@@ -1,4 +1,4 @@
-// Thread: main
+// Thread: any
 // seccomp: refuses system calls that neither Deno nor KVM needs, in every thread of this process, for good.
 import { check, libc } from "../sys/libc.ts";
 import { struct } from "../sys/struct.ts";
@@ -18,13 +18,20 @@ import {
   unlessEqual,
 } from "./bpf.ts";
 import { setNoNewPrivs } from "./privileges.ts";
-import { REFUSED_SYSCALLS, RUN_SYSCALLS } from "./refused_syscalls.ts";
+import {
+  FCHMOD,
+  METADATA_SYSCALLS,
+  REFUSED_SYSCALLS,
+  RUN_SYSCALLS,
+} from "./refused_syscalls.ts";
 
 export interface SeccompOptions {
   /** Starting programs, and signals to them. Landlock says which, and keeps signals inside (from ABI 6 on). */
   readonly run: boolean;
   /** Making sockets: none, unix ones, and also TCP and UDP. A socket that is inherited works in any case. */
   readonly sockets: "none" | "unix" | "inet";
+  /** Changing modes, owners, times and attributes of files, whichever they are. */
+  readonly write: boolean;
 }
 
 const SYS_seccomp = 317;
@@ -44,8 +51,14 @@ const SYS = {
   kill: 62,
   fcntl: 72,
   rt_sigqueueinfo: 129,
+  setpriority: 141,
+  sched_setparam: 142,
+  sched_setscheduler: 144,
+  sched_setaffinity: 203,
   tgkill: 234,
+  ioprio_set: 251,
   rt_tgsigqueueinfo: 297,
+  sched_setattr: 314,
   prlimit64: 302,
 } as const;
 const AF_UNIX = 1;
@@ -81,23 +94,8 @@ export function hasSeccomp(): boolean {
 
 /** Closes every thread of this process. Call it on main, before threads that could be told apart are started. */
 export function installSeccomp(options: SeccompOptions): void {
-  setNoNewPrivs();
-  const filter = assemble(seccompProgram(options, libc.getpid()));
-  const program = new SockFprog();
-  program.len = filter.length / 8;
-  // SAFETY: `filter` lives until the call below returns; the kernel copies it.
-  program.filter = Number(
-    Deno.UnsafePointer.value(Deno.UnsafePointer.of(filter)),
-  );
-  const thread = check(
-    "seccomp SECCOMP_SET_MODE_FILTER",
-    libc.syscallSeccomp(
-      SYS_seccomp,
-      SECCOMP_SET_MODE_FILTER,
-      SECCOMP_FILTER_FLAG_TSYNC,
-      program.bytes,
-    ),
-  );
+  const program = seccompProgram(options, libc.getpid());
+  const thread = install(program, SECCOMP_FILTER_FLAG_TSYNC);
   if (thread !== 0) {
     throw new Error(
       `thread ${thread} has a seccomp filter of its own; close the process before it gets one`,
@@ -105,11 +103,42 @@ export function installSeccomp(options: SeccompOptions): void {
   }
 }
 
+/** Closes the calling thread and the program that it starts, which cannot close itself. */
+export function installSeccompBeforeExec(
+  options: Omit<SeccompOptions, "run">,
+): void {
+  install(seccompProgram({ ...options, run: true }, null), 0);
+}
+
+function install(block: Block, flags: number): number {
+  setNoNewPrivs();
+  const filter = assemble(block);
+  const program = new SockFprog();
+  program.len = filter.length / 8;
+  // SAFETY: `filter` lives until the call below returns; the kernel copies it.
+  program.filter = Number(
+    Deno.UnsafePointer.value(Deno.UnsafePointer.of(filter)),
+  );
+  return check(
+    "seccomp SECCOMP_SET_MODE_FILTER",
+    libc.syscallSeccomp(
+      SYS_seccomp,
+      SECCOMP_SET_MODE_FILTER,
+      flags,
+      program.bytes,
+    ),
+  );
+}
+
 /**
  * The filter: allow by default. Calls whose arguments matter come first, since the kernel caches its verdict about all
- * others and never runs the filter for them (Linux 5.11, seccomp_cache_prepare).
+ * others and never runs the filter for them (Linux 5.11, seccomp_cache_prepare). `pid` is null where it is not known
+ * yet: limits of any process may be set then.
  */
-export function seccompProgram(options: SeccompOptions, pid: number): Block {
+export function seccompProgram(
+  options: SeccompOptions,
+  pid: number | null,
+): Block {
   return [
     ...load(SECCOMP_DATA_ARCH),
     // 32-bit calls have other numbers; none is made here.
@@ -122,8 +151,13 @@ export function seccompProgram(options: SeccompOptions, pid: number): Block {
   ];
 }
 
-function always({ run }: SeccompOptions): Block {
-  const groups = run ? REFUSED_SYSCALLS : [RUN_SYSCALLS, ...REFUSED_SYSCALLS];
+function always({ run, sockets, write }: SeccompOptions): Block {
+  const groups = [
+    ...run ? [] : [RUN_SYSCALLS],
+    ...write ? [] : [METADATA_SYSCALLS],
+    ...write || sockets !== "none" ? [] : [FCHMOD],
+    ...REFUSED_SYSCALLS,
+  ];
   return groups.flatMap(({ calls, errno }) =>
     Object.values(calls).flatMap((number) =>
       ifEqual(number, errno === "ENOSYS" ? refuse(ENOSYS) : no)
@@ -132,13 +166,22 @@ function always({ run }: SeccompOptions): Block {
 }
 
 /** Every block ends in a verdict, so that the accumulator may change in it. */
-function byArguments(options: SeccompOptions, pid: number): Block {
+function byArguments(options: SeccompOptions, pid: number | null): Block {
   const { run, sockets } = options;
   const toSelfOnly = (index: number, ...pids: number[]): Block => [
     ...load(seccompDataArg(index)),
     ...pids.flatMap((pid) => ifEqual(pid, allow)),
     ...no,
   ];
+  /** What 0 stands for is the caller. */
+  const scheduling = [
+    [SYS.setpriority, 1],
+    [SYS.sched_setparam, 0],
+    [SYS.sched_setscheduler, 0],
+    [SYS.sched_setaffinity, 0],
+    [SYS.sched_setattr, 0],
+    [SYS.ioprio_set, 1],
+  ] as const;
   const signals = [
     SYS.kill,
     SYS.tgkill,
@@ -167,10 +210,13 @@ function byArguments(options: SeccompOptions, pid: number): Block {
       ...run ? allow : no,
     ]),
     ...ifEqual(SYS.socket, socketRule(sockets)),
-    ...run
+    ...run || pid === null
       ? []
       : signals.flatMap((number) => ifEqual(number, toSelfOnly(0, pid))),
-    ...ifEqual(SYS.prlimit64, toSelfOnly(0, 0, pid)),
+    ...pid === null ? [] : ifEqual(SYS.prlimit64, toSelfOnly(0, 0, pid)),
+    ...scheduling.flatMap(([number, index]) =>
+      ifEqual(number, toSelfOnly(index, 0))
+    ),
   ];
 }
 

@@ -34,6 +34,8 @@ export interface ConfinedOptions {
   /** What the kernel allows beyond what deno itself needs. */
   readonly landlock?: Partial<LandlockRules>;
   readonly seccomp?: SeccompOptions;
+  /** It does not close itself: what it runs may be hostile from the first. Starting programs is Landlock's to refuse then. */
+  readonly isHostile?: true;
   /** For V8's heap, and with `strict` for all of the process. */
   readonly memory?: MemoryLimit;
   /** These become 3, 4 and so on in the child. */
@@ -47,7 +49,7 @@ export interface ConfinedOptions {
   readonly stderr?: Stdio;
 }
 
-const CLOSED: SeccompOptions = { run: false, sockets: "none" };
+const CLOSED: SeccompOptions = { run: false, sockets: "none", write: false };
 
 /** Starts the child; it ends with this process at the latest. */
 export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
@@ -84,7 +86,7 @@ async function spawn(
   options: ConfinedOptions,
   fds: readonly number[],
 ): Promise<Started> {
-  const { sandbox, seccomp = CLOSED, memory } = options;
+  const { sandbox, seccomp = CLOSED, memory, isHostile = false } = options;
   const strict = sandbox === "strict";
   const closes = strict && hasSeccomp();
   const plan: SpawnOptions = {
@@ -93,14 +95,19 @@ async function spawn(
     env: {
       ...denoEnvironment(),
       ...options.env,
-      ...closes ? closeVariable(seccomp) : {},
+      ...closes && !isHostile ? closeVariable(seccomp) : {},
     },
     fds,
     session: options.terminal !== true,
   };
   if (!strict) return { pid: posixSpawn(plan), missing: [] };
   const landlock = rulesOf(options);
-  const { pid, missing } = await spawnInWorker({ ...plan, landlock, memory });
+  const { pid, missing } = await spawnInWorker({
+    ...plan,
+    landlock,
+    memory,
+    seccomp: closes && isHostile ? seccomp : null,
+  });
   return {
     pid,
     missing: closes ? missing : [...missing, "seccomp: the kernel has none"],

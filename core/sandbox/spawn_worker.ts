@@ -7,10 +7,13 @@ import { type LandlockRules, restrictThread } from "./landlock.ts";
 import { posixSpawn, type SpawnOptions } from "./posix_spawn.ts";
 import { CAP_DAC_OVERRIDE, dropCapabilities } from "./privileges.ts";
 import { limitProcess, type MemoryLimit } from "./rlimits.ts";
+import { installSeccompBeforeExec, type SeccompOptions } from "./seccomp.ts";
 
 export interface ConfinedSpawn extends SpawnOptions {
   readonly landlock: LandlockRules;
   readonly memory: MemoryLimit | undefined;
+  /** For a child that does not close itself. */
+  readonly seccomp: SeccompOptions | null;
 }
 
 export type Spawned =
@@ -31,6 +34,7 @@ function spawn(options: ConfinedSpawn): Spawned {
   try {
     const missing = restrictThread(options.landlock);
     dropCapabilities([CAP_DAC_OVERRIDE]);
+    if (options.seccomp !== null) installSeccompBeforeExec(options.seccomp);
     const pid = posixSpawn(options);
     try {
       limitProcess(pid, options.memory);

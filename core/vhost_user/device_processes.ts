@@ -198,6 +198,7 @@ class DeviceProcess {
       landlock: { ...vmRules(permissions), devices: [] },
       seccomp: {
         run: grants.run.length > 0,
+        write: grants.write.length > 0,
         sockets: grants.net.length > 0 ? "inet" : "unix",
       },
       memory: {

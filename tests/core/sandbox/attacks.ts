@@ -122,6 +122,22 @@ export const ATTACKS = {
   "write to /proc": () => closing(call(257, -100, "/proc/self/mem", 1, 0)),
   "limit its files": ({ pid }) =>
     outcome(call(302, pid, 7, new Uint8Array(16).fill(9, 0, 1).fill(9, 8, 9))),
+  "slow it down": ({ pid }) => outcome(call(141, 0, pid, 1)),
+  "choose its processor": ({ pid }) =>
+    outcome(call(203, pid, 8, new Uint8Array(8).fill(1, 0, 1))),
+  "change a mode": ({ folder }) => outcome(call(90, folder, 0o755)),
+  "change an owner": ({ folder }) => outcome(call(92, folder, 0, 0)),
+  "change times": ({ folder }) => outcome(call(280, -100, folder, 0, 0)),
+  "share memory with others": () => {
+    const id = call(29, 0, 4096, 0o600);
+    if (id >= 0) call(31, id, 0, 0);
+    return outcome(id);
+  },
+  "open a message queue": () => {
+    const id = call(68, 0, 0o600);
+    if (id >= 0) call(71, id, 0, 0);
+    return outcome(id);
+  },
   "mount": ({ folder }) => mountAndUnmount(folder),
   "make a namespace": () => outcome(call(272, 0x04000000)),
   "load a BPF map": () =>

@@ -9,7 +9,7 @@ const PID = 4242;
 const ALLOW = 0x7fff0000;
 const EPERM = 0x50001;
 const ENOSYS = 0x50026;
-const CLOSED: SeccompOptions = { run: false, sockets: "none" };
+const CLOSED: SeccompOptions = { run: false, sockets: "none", write: false };
 
 /** A seccomp_data: number, architecture, arguments. */
 function data(
@@ -95,7 +95,7 @@ Deno.test("The filter refuses by number", () => {
 Deno.test("The filter knows no other architecture and no x32 calls", () => {
   assertEquals(verdict(0, [], CLOSED, 0x40000003), ENOSYS);
   assertEquals(
-    verdict(11, [], { run: true, sockets: "inet" }, 0x40000003),
+    verdict(11, [], { run: true, sockets: "inet", write: false }, 0x40000003),
     ENOSYS,
   );
   assertEquals(verdict(0x40000000), ENOSYS);
@@ -164,7 +164,7 @@ Deno.test("The filter lets the sockets be made that are granted", () => {
     for (
       const [index, sockets] of (["none", "unix", "inet"] as const).entries()
     ) {
-      const options = { run: false, sockets };
+      const options = { run: false, sockets, write: false };
       assertEquals(verdict(41, [family, type], options), verdicts[index]);
     }
   }
@@ -184,6 +184,46 @@ Deno.test("The filter reads arguments of a few calls only, so that the kernel ca
     const { readArgument } = interpret(program, data(nr, [], 0xc000003e));
     if (readArgument) reading.push(nr);
   }
-  assertEquals(reading, [16, 56, 62, 72, 129, 234, 297, 302]);
+  const scheduling = [141, 142, 144, 203, 251, 314];
+  const others = [16, 56, 62, 72, 129, 234, 297, 302];
+  assertEquals(reading, [...scheduling, ...others].sort((a, b) => a - b));
   assert(program.length / 8 < 4096, "BPF_MAXINSNS");
+});
+
+Deno.test("The filter lets files be changed only where some may be written", () => {
+  const metadata = [90, 268, 452, 92, 93, 94, 260, 132, 235, 261, 280];
+  const attributes = [188, 189, 190, 463, 197, 198, 199, 466, 469];
+  for (const nr of [...metadata, ...attributes]) {
+    assertEquals(verdict(nr), EPERM, `${nr}`);
+    assertEquals(verdict(nr, [], { ...CLOSED, write: true }), ALLOW, `${nr}`);
+  }
+  // fchmod, which the making of a socket needs
+  assertEquals(verdict(91), EPERM);
+  assertEquals(verdict(91, [], { ...CLOSED, sockets: "unix" }), ALLOW);
+});
+
+Deno.test("The filter lets nobody change how other processes are scheduled", () => {
+  // setpriority, ioprio_set: which, who
+  for (const nr of [141, 251]) {
+    assertEquals(verdict(nr, [0, 0]), ALLOW, `${nr}`);
+    for (const who of [1, PID]) assertEquals(verdict(nr, [0, who]), EPERM);
+  }
+  // sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr
+  for (const nr of [142, 144, 203, 314]) {
+    assertEquals(verdict(nr, [0]), ALLOW, `${nr}`);
+    for (const pid of [1, PID]) assertEquals(verdict(nr, [pid]), EPERM);
+  }
+});
+
+Deno.test("The filter of before exec lets the child be started and limited, and no more", () => {
+  const program = assemble(seccompProgram({ ...CLOSED, run: true }, null));
+  const before = (nr: number, args: readonly number[] = []) =>
+    interpret(program, data(nr, args, 0xc000003e)).verdict;
+  // clone, execve, prlimit64
+  for (const [nr, arg] of [[56, 17], [59, 0], [302, PID]] as const) {
+    assertEquals(before(nr, [arg]), ALLOW, `${nr}`);
+  }
+  for (const nr of [101, 41, 90, 165, 321]) {
+    assertEquals(before(nr), EPERM, `${nr}`);
+  }
 });

@@ -125,7 +125,7 @@ sandboxTest("A child connects to the TCP ports that are granted", async () => {
   const options = {
     permissions: ["--allow-ffi", "--allow-net"],
     landlock: { read: [here], connect: [ports[0]!] },
-    seccomp: { run: false, sockets: "inet" },
+    seccomp: { run: false, sockets: "inet", write: false },
   } as const;
   const args = ["connect", ...ports.map(String)];
   const { stdout } = await runChild(child("strict", args, options));

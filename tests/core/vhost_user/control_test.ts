@@ -54,14 +54,14 @@ Deno.test("Messages pass both ways in order, with bytes in them, and the end is 
 
 Deno.test("Megabytes to an end that reads late arrive whole", async () => {
   const { vm, device } = pair();
-  const chunk = new Uint8Array(2 ** 20).fill(7);
-  for (let i = 0; i < 4; i++) {
+  const chunk = new Uint8Array(2 ** 19).fill(7);
+  for (let i = 0; i < 8; i++) {
     device.send({ type: "port", data: chunk });
   }
   const messages = vm.messages();
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 8; i++) {
     const { value } = await within(messages.next());
-    assertEquals((value as { data: Uint8Array }).data.length, 2 ** 20);
+    assertEquals((value as { data: Uint8Array }).data.length, 2 ** 19);
   }
   const ends = device.messages().next();
   await Promise.all([vm.close(), device.close()]);
@@ -96,7 +96,7 @@ for (
 Deno.test("A device process that reads nothing and says what is no message is not waited for", async () => {
   const [a, socket] = UnixSocket.pair();
   const vm = new ControlChannel<FromDevice, ToDevice>(a, isFromDevice);
-  vm.send({ type: "port", data: new Uint8Array(2 ** 20) });
+  vm.send({ type: "port", data: new Uint8Array(2 ** 19) });
   socket.send(bytes("hello\n"));
   await assertRejects(() => within(vm.messages().next()), Error);
   socket.close();
