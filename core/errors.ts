@@ -40,6 +40,8 @@ export class DeviceError extends Error {
 /** The guest's driver broke the specification; `section` cites the clause. Never ends the VM. */
 export class DriverError extends Error {
   override readonly name = "DriverError";
+  /** The virtqueue's name, where one is to blame. */
+  queue: string | undefined;
   constructor(readonly section: string, problem: string) {
     super(`${problem} (virtio-v1.3 §${section})`);
   }
@@ -68,10 +70,13 @@ const ERRNO: Readonly<Record<number, string>> = {
   21: "EISDIR, is a directory",
   22: "EINVAL, invalid argument",
   24: "EMFILE, too many open files",
+  27: "EFBIG, file too large",
   25: "ENOTTY, not supported by this device",
   28: "ENOSPC, no space left",
+  30: "EROFS, read-only file system",
   38: "ENOSYS, not implemented",
   95: "EOPNOTSUPP, not supported",
+  122: "EDQUOT, quota exceeded",
   98: "EADDRINUSE, address in use",
   111: "ECONNREFUSED, nobody listens there",
 };

@@ -125,12 +125,14 @@ export const CONFIG_READ_ONLY: PlannedCheck = {
     "Fields that are not declared writable stay as they are; configWritten() does not throw.",
   async run(bench) {
     const layout = fields(bench.declaration.config);
+    // Nothing is written before (§3.1.1).
+    await bench.negotiate(await bench.offered());
     for (const field of layout) {
       const before = await readStable(bench, field);
       for (const { offset, size } of accesses(field)) {
         const at = VIRTIO_MMIO_CONFIG + offset;
         const old = await bench.machine.read(at, size);
-        await bench.machine.write(at, ~old & mask(size), size);
+        await bench.machine.write(at, (~old & mask(size)) >>> 0, size);
         if (field.writable) await bench.machine.write(at, old, size);
       }
       const after = await readStable(bench, field);

@@ -88,19 +88,46 @@ function attempt<T>(field: string, call: () => T): T {
     if (!(cause instanceof SysError)) throw cause;
     throw new ManifestError(
       field,
-      `${cause.message}; correct the path or the file's mode`,
+      `${cause.message}; ${remedy(cause.errno)}`,
       { cause },
     );
   }
 }
 
-/** Makes a sparse image unless there is one. */
+const EEXIST = 17;
+const ENOSPC = 28;
+const EFBIG = 27;
+const EROFS = 30;
+const EDQUOT = 122;
+
+function remedy(errno: number): string {
+  switch (errno) {
+    case EFBIG:
+      return "the file system takes no file of that size; lower it, or name another place";
+    case ENOSPC:
+    case EDQUOT:
+      return "make room, or name another place";
+    case EROFS:
+      return 'name another place, or add "readOnly": true';
+    default:
+      return "correct the path or the file's mode";
+  }
+}
+
+/** Makes a sparse image unless there is one. One that cannot have its size is not left behind. */
 function create(path: string, size: number): void {
-  const EEXIST = 17;
+  let fd: Fd;
   try {
-    using fd = Fd.open(path, O_RDWR | O_CREAT | O_EXCL, 0o644);
-    check("ftruncate", libc.ftruncate(fd.fd, BigInt(size)));
+    fd = Fd.open(path, O_RDWR | O_CREAT | O_EXCL, 0o644);
   } catch (error) {
-    if (!(error instanceof SysError && error.errno === EEXIST)) throw error;
+    if (error instanceof SysError && error.errno === EEXIST) return;
+    throw error;
+  }
+  using _fd = fd;
+  try {
+    check(`ftruncate ${path}`, libc.ftruncate(fd.fd, BigInt(size)));
+  } catch (error) {
+    Deno.removeSync(path);
+    throw error;
   }
 }

@@ -190,12 +190,13 @@ export class Service {
 
   #serve(): void {
     let kicked = Atomics.exchange(this.#words, KICKED, 0);
+    let index = 0;
     try {
-      for (let index = 0; kicked !== 0; index++, kicked >>>= 1) {
+      for (; kicked !== 0; index++, kicked >>>= 1) {
         if (kicked & 1) this.#queues[index]?.serve();
       }
     } catch (error) {
-      this.#fail(error);
+      this.#fail(error, this.#queueNames[index]);
     }
   }
 
@@ -298,7 +299,8 @@ export class Service {
       indirect: this.#negotiated(VIRTIO_F_INDIRECT_DESC),
       start: word(QUEUE_POSITION),
     });
-    return new LiveQueue(ring, this.#device.queues[this.#queueNames[index]!]!, {
+    const name = this.#queueNames[index]!;
+    return new LiveQueue(ring, this.#device.queues[name]!, {
       interrupt: () => this.#interruptVring(index),
       commandPending: () =>
         this.#paused || Atomics.load(words, COMMAND_SEQ) !== this.#done,
@@ -308,8 +310,8 @@ export class Service {
         Atomics.add(words, DOORBELL, 1);
         Atomics.notify(words, DOORBELL);
       },
-      fail: (error) => this.#fail(error),
-      fault: (error) => this.#fault(error),
+      fail: (error) => this.#fail(error, name),
+      fault: (error) => this.#fault(error, name),
     });
   }
 
@@ -318,9 +320,22 @@ export class Service {
       throw new TypeError("a queue is live without RAM");
     }
     const negotiated = (bit: number) => this.#negotiated(bit);
-    const ring = openRing(this.#memory, index, setup, negotiated);
+    const ring = this.#naming(
+      index,
+      () => openRing(this.#memory!, index, setup, negotiated),
+    );
     if (!this.#init.trace.includes("ring")) return ring;
     return traceQueue(ring, index, this.#trace);
+  }
+
+  /** What the driver did wrong, with the queue where it did. */
+  #naming<T>(index: number, work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof DriverError) error.queue = this.#queueNames[index];
+      throw error;
+    }
   }
 
   #negotiated(bit: number): boolean {
@@ -348,20 +363,20 @@ export class Service {
   }
 
   /** Stops serving; the driver's reset starts it again. */
-  #fail(error: unknown): void {
+  #fail(error: unknown, queue?: string): void {
     this.#active = false;
-    this.#fault(error);
+    this.#fault(error, queue);
   }
 
   /** DEVICE_NEEDS_RESET is set here and not by main, whom the message may reach after the driver's reset. */
-  #fault(error: unknown): void {
+  #fault(error: unknown, queue?: string): void {
     const before = Atomics.or(this.#words, STATUS, DEVICE_NEEDS_RESET);
     if (before & DRIVER_OK) this.#interruptConfig();
     if (error instanceof DriverError) {
       this.#post({
         type: "driver-error",
         section: error.section,
-        message: error.message,
+        message: inQueue(error.message, queue ?? error.queue),
       });
     } else {
       this.#post({
@@ -446,4 +461,11 @@ export class Service {
       log: (message) => this.#post({ type: "log", message }),
     };
   }
+}
+
+/** "Driver, requestq: head 9 is …" */
+function inQueue(message: string, queue: string | undefined): string {
+  return queue === undefined
+    ? message
+    : message.replace(/^Driver: /, `Driver, ${queue}: `);
 }

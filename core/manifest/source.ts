@@ -28,8 +28,10 @@ export function readManifestOrDefault(
 
 function readDefault(): VmConfig {
   try {
-    Deno.statSync(MANIFEST_NAME);
-  } catch {
+    // As `check` does: one that is there and cannot be read is an error, not another machine.
+    Deno.lstatSync(MANIFEST_NAME);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
     const folder = `${cacheFolder()}/default`;
     Deno.mkdirSync(folder, { recursive: true });
     return parseManifest(defaultManifest(), folder, builtInDevices);

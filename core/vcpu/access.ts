@@ -12,6 +12,7 @@ import {
   type Words,
 } from "../bus/vm_page.ts";
 import {
+  DRIVER_OK,
   VIRTIO_MMIO_INTERRUPT_ACK,
   VIRTIO_MMIO_INTERRUPT_STATUS,
   VIRTIO_MMIO_QUEUE_NOTIFY,
@@ -21,6 +22,7 @@ import {
   kickQueue,
   NOTIFY_MASK,
   QUEUE_COUNT,
+  STATUS,
 } from "../virtio/device_page.ts";
 import type { VcpuRange } from "./messages.ts";
 
@@ -104,8 +106,9 @@ export class AccessRouter {
     }
     if (offset === VIRTIO_MMIO_QUEUE_NOTIFY) {
       const queue = (this.low & page[NOTIFY_MASK]!) >>> 0;
-      // A queue that does not exist, or a device that is not there yet: the transport says what is wrong.
+      // A queue that does not exist, or a device that is not live yet: the transport says what is wrong.
       if (queue >= page[QUEUE_COUNT]!) return false;
+      if ((page[STATUS]! & DRIVER_OK) === 0) return false;
       kickQueue(page, queue);
       return true;
     }

@@ -180,6 +180,11 @@ export class ChainWriter extends Cursor {
 }
 
 const FIRST_SEGMENTS = 8;
+/** Where the specification says what a chain may be: readable before writable, 2^32 bytes in all. */
+const SPLIT_CHAIN: { readonly order: string; readonly length: string } = {
+  order: "2.7.4.2",
+  length: "2.7.5",
+};
 
 /** One request: first what the device may read, then what it may write (virtio-v1.3 §2.7.4.2). Reused once it is given back. */
 export class DescriptorChain {
@@ -206,8 +211,16 @@ export class DescriptorChain {
   #readableBytes = 0;
   #writableBytes = 0;
 
-  constructor(ram: RamView, head: number) {
+  readonly #sections: typeof SPLIT_CHAIN;
+
+  /** @ignore For the queue. `sections` are those of its format. */
+  constructor(
+    ram: RamView,
+    head: number,
+    sections: typeof SPLIT_CHAIN = SPLIT_CHAIN,
+  ) {
     this.head = head;
+    this.#sections = sections;
     this.readable = new ChainReader(ram, this.#offsets, this.#lengths);
     this.writable = new ChainWriter(ram, this.#offsets, this.#lengths);
   }
@@ -233,7 +246,10 @@ export class DescriptorChain {
   /** A segment's place. */
   #take(length: number, isWritable: boolean): number {
     if (this.#readableBytes + this.#writableBytes + length > 0xffff_ffff) {
-      throw new DriverError("2.7.5", "Driver: chain is longer than 2^32 bytes");
+      throw new DriverError(
+        this.#sections.length,
+        "Driver: chain is longer than 2^32 bytes",
+      );
     }
     const at = this.#count++;
     if (at === this.#lengths.length) this.#grow();
@@ -243,7 +259,7 @@ export class DescriptorChain {
     } else {
       if (at > this.#readableCount) {
         throw new DriverError(
-          "2.7.4.2",
+          this.#sections.order,
           "Driver: readable descriptor after a writable one",
         );
       }

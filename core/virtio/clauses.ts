@@ -106,7 +106,8 @@ export const CLAUSES: readonly Clause[] = [
   {
     section: "2.8.17",
     title: "Packed Virtqueues: Driver Requirements: Scatter-Gather Support",
-    asks: "A list of descriptors has no more of them than the queue.",
+    asks:
+      "A list of descriptors has no more of them than the queue, readable ones come first, and all together have at most 2^32 bytes.",
   },
   {
     section: "2.8.19",

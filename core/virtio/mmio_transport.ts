@@ -92,7 +92,9 @@ export class MmioTransport extends Transport {
       case VIRTIO_MMIO_QUEUE_SIZE:
         return this.#writeQueueSize(value);
       case VIRTIO_MMIO_QUEUE_READY:
-        return value & 1 ? this.#enableQueue() : this.#revokeQueue();
+        if (value === 1) return this.#enableQueue();
+        if (value === 0) return this.#revokeQueue();
+        return this.violation("4.2.2", "only 0 and 1 may be written");
       case VIRTIO_MMIO_QUEUE_RESET:
         return this.#resetQueue(value);
       case VIRTIO_MMIO_STATUS:

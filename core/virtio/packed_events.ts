@@ -9,6 +9,9 @@ const RING_EVENT_FLAGS_DESC = 2;
 const EVENT_SIZE = 4;
 const WRAP = 0x8000;
 
+/** The section on alignment and place of a packed ring's parts. */
+export const PACKED_PLACES = "2.8.10.1";
+
 export class PackedEvents {
   readonly #u16: Uint16Array<SharedArrayBuffer>;
   readonly #eventIdx: boolean;
@@ -28,13 +31,13 @@ export class PackedEvents {
     ringSize: number,
   ) {
     const place = (what: string, gpa: number) =>
-      placeRing(ram, what, gpa, EVENT_SIZE, 4);
+      placeRing(ram, PACKED_PLACES, what, gpa, EVENT_SIZE, 4);
     const driver = place("driver event area", areas.driver);
     const device = place("device event area", areas.device);
     // The device writes used descriptors, and its event area.
-    refuseOverlap(ring, ringSize, driver, EVENT_SIZE);
-    refuseOverlap(ring, ringSize, device, EVENT_SIZE);
-    refuseOverlap(driver, EVENT_SIZE, device, EVENT_SIZE);
+    refuseOverlap(PACKED_PLACES, ring, ringSize, driver, EVENT_SIZE);
+    refuseOverlap(PACKED_PLACES, ring, ringSize, device, EVENT_SIZE);
+    refuseOverlap(PACKED_PLACES, driver, EVENT_SIZE, device, EVENT_SIZE);
     this.#u16 = ram.u16;
     this.#eventIdx = areas.eventIdx;
     this.#driver = driver / 2;

@@ -9,7 +9,7 @@ import {
   VIRTQ_DESC_F_WRITE,
   VIRTQ_DESC_SIZE,
 } from "./constants.ts";
-import { PackedEvents } from "./packed_events.ts";
+import { PACKED_PLACES, PackedEvents } from "./packed_events.ts";
 import type { RamView } from "./ram_view.ts";
 import {
   hex,
@@ -19,6 +19,8 @@ import {
   type Virtqueue,
 } from "./virtqueue.ts";
 
+/** What the driver may put into a list: readable before writable, 2^32 bytes in all. */
+const PACKED_CHAIN = { order: "2.8.17", length: "2.8.17" } as const;
 const VIRTQ_DESC_F_AVAIL = 1 << 7;
 const VIRTQ_DESC_F_USED = 1 << 15;
 /** A descriptor is addr, len (u32), id and flags; its flags are at 7 of these. */
@@ -59,7 +61,14 @@ export class PackedQueue implements Virtqueue {
     this.#u32 = ram.u32;
     this.#indirect = setup.indirect;
     const ringSize = VIRTQ_DESC_SIZE * size;
-    const desc = placeRing(ram, "descriptor ring", setup.desc, ringSize, 16);
+    const desc = placeRing(
+      ram,
+      PACKED_PLACES,
+      "descriptor ring",
+      setup.desc,
+      ringSize,
+      16,
+    );
     this.#desc = desc / 2;
     this.#events = new PackedEvents(ram, setup, desc, ringSize);
     this.#chains = new Array(size);
@@ -132,7 +141,11 @@ export class PackedQueue implements Virtqueue {
         `Driver: buffer id ${id} is not below queue size ${this.size}`,
       );
     }
-    const chain = this.#chains[id] ??= new DescriptorChain(this.#ram, id);
+    const chain = this.#chains[id] ??= new DescriptorChain(
+      this.#ram,
+      id,
+      PACKED_CHAIN,
+    );
     if (chain.inFlight) {
       throw new DriverError(
         "2.8.21.1",

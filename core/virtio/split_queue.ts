@@ -21,6 +21,8 @@ import {
   type Virtqueue,
 } from "./virtqueue.ts";
 
+/** Of alignment and place of the ring's parts. */
+const SECTION = "2.7";
 const VIRTQ_DESC_WORDS = VIRTQ_DESC_SIZE / 4;
 
 export class SplitQueue implements Virtqueue {
@@ -70,6 +72,7 @@ export class SplitQueue implements Virtqueue {
     const usedSize = 4 + 8 * size + tail;
     const desc = placeRing(
       ram,
+      SECTION,
       "descriptor table",
       setup.desc,
       descSize,
@@ -77,6 +80,7 @@ export class SplitQueue implements Virtqueue {
     );
     const avail = placeRing(
       ram,
+      SECTION,
       "avail ring",
       setup.driver,
       availSize,
@@ -84,13 +88,14 @@ export class SplitQueue implements Virtqueue {
     );
     const used = placeRing(
       ram,
+      SECTION,
       "used ring",
       setup.device,
       usedSize,
       4,
     );
-    refuseOverlap(desc, descSize, used, usedSize);
-    refuseOverlap(avail, availSize, used, usedSize);
+    refuseOverlap(SECTION, desc, descSize, used, usedSize);
+    refuseOverlap(SECTION, avail, availSize, used, usedSize);
     this.#desc = desc / 4;
     this.#availFlags = avail / 2;
     this.#availIdx = this.#availFlags + 1;

@@ -4,6 +4,7 @@ import type { Later, RegionOps } from "../bus/address_space.ts";
 import {
   DEVICE_NEEDS_RESET,
   DRIVER_OK,
+  FEATURES_OK,
   PADDOCK_VENDOR_ID,
   VIRTIO_MMIO_CONFIG,
   VIRTIO_MMIO_DEVICE_FEATURES,
@@ -125,7 +126,7 @@ export abstract class Transport implements RegionOps {
   }
 
   #write(offset: number, size: number, value: number): Later<void> {
-    this.#access = `write of 0x${value.toString(16)} to ${
+    this.#access = `write of 0x${(value >>> 0).toString(16)} to ${
       describe(offset, size)
     }`;
     if (offset >= VIRTIO_MMIO_CONFIG) {
@@ -182,10 +183,14 @@ export abstract class Transport implements RegionOps {
     return (this.status & DRIVER_OK) !== 0;
   }
 
-  /** The vCPU worker serves this one itself unless the queue is not there, or accesses are traced. */
+  /** The vCPU worker serves this one itself, unless something is wrong with it or accesses are traced. */
   #notify(value: number): void {
     const queue = (value & this.words[NOTIFY_MASK]!) >>> 0;
     if (queue < this.declaration.queues.length) {
+      // It is remembered all the same, and served after DRIVER_OK.
+      if (!this.isLive) {
+        this.violation("3.1.1", "notifications come after DRIVER_OK");
+      }
       return kickQueue(this.words, queue);
     }
     this.violation("4.2.2.2", `there is no queue ${queue}`);
@@ -286,6 +291,9 @@ export abstract class Transport implements RegionOps {
 
   #writeConfig(offset: number, size: number, value: number): Later<void> {
     if (!this.#isInConfig(offset, size)) return;
+    if (this.version === 2 && !(this.status & FEATURES_OK)) {
+      this.violation("3.1.1", "configuration is written after FEATURES_OK");
+    }
     return this.host.command(WRITE_CONFIG, offset, size, value).then(() => {});
   }
 }

@@ -42,9 +42,10 @@ export interface Virtqueue {
 
 export const hex = (value: number): string => `0x${value.toString(16)}`;
 
-/** The RAM offset of a part of a ring; throws where it may not be. */
+/** The RAM offset of a part of a ring; throws where it may not be. `section` says where that is. */
 export function placeRing(
   ram: RamView,
+  section: string,
   what: string,
   gpa: number,
   length: number,
@@ -52,14 +53,14 @@ export function placeRing(
 ): number {
   if (gpa % align !== 0) {
     throw new DriverError(
-      "2.7",
+      section,
       `Driver: ${what} at ${hex(gpa)} is not aligned to ${align}`,
     );
   }
   const offset = ram.translate(gpa, length);
   if (offset < 0) {
     throw new DriverError(
-      "2.7",
+      section,
       `Driver: ${what} at ${hex(gpa)} is not in RAM`,
     );
   }
@@ -68,6 +69,7 @@ export function placeRing(
 
 /** The device writes one of the two parts; over the driver's that would never end well. */
 export function refuseOverlap(
+  section: string,
   a: number,
   aLength: number,
   b: number,
@@ -75,7 +77,7 @@ export function refuseOverlap(
 ): void {
   if (a < b + bLength && b < a + aLength) {
     throw new DriverError(
-      "2.7",
+      section,
       "Driver: a part that the device writes overlaps another",
     );
   }

@@ -44,13 +44,13 @@ function create(context: BlockContext) {
     const { type, offset } = header;
     switch (type) {
       case blk.VIRTIO_BLK_T_IN:
-        if (!blk.isOnDisk(offset, data, disk.size)) {
+        if (!blk.isTransfer(offset, data, disk.size)) {
           return blk.VIRTIO_BLK_S_IOERR;
         }
         return status(disk.read(answer, offset, data));
       case blk.VIRTIO_BLK_T_OUT: {
         const length = readable.remaining;
-        if (!writable || !blk.isOnDisk(offset, length, disk.size)) {
+        if (!writable || !blk.isTransfer(offset, length, disk.size)) {
           return blk.VIRTIO_BLK_S_IOERR;
         }
         return status(disk.write(readable, offset, length) && commit());

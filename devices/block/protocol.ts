@@ -71,6 +71,8 @@ export const ID_LENGTH = 20;
 export const RANGE_SIZE = 16;
 /** Data segments a request may have: the queue's 256 descriptors less header and status. */
 export const MAX_SEGMENTS = 254;
+/** The most bytes of one read or write: what a slow disk moves in a second or two, for a reset waits for it. */
+export const MAX_DATA = 64 * 2 ** 20;
 /** The most sectors of one discard or write-zeroes range: 32 MiB, so that none holds the device for long. */
 export const MAX_RANGE_SECTORS = 65536;
 /** Ranges in one discard, and in one write-zeroes request: where there are no holes, 32 MiB are written. */
@@ -90,6 +92,15 @@ export function readHeader(from: ChainReader, into: RequestHeader): void {
   into.type = from.u32();
   from.u32(); // reserved, once the priority
   into.offset = from.u64() * SECTOR;
+}
+
+/** Whether a read or write may have `length` bytes at `offset` of a disk of `size` bytes. */
+export function isTransfer(
+  offset: number,
+  length: number,
+  size: number,
+): boolean {
+  return length <= MAX_DATA && isOnDisk(offset, length, size);
 }
 
 /** Whether [offset, offset + length) is whole sectors of a disk of `size` bytes. */

@@ -38,7 +38,6 @@ export default defineDevice({
     const size = Math.floor(resource.size / SECTOR) * SECTOR;
     updateConfig({ capacity: size / SECTOR, seg_max: 62 });
 
-    /** Answers a read, and returns its status. */
     async function read(into: ChainWriter, at: number, signal: AbortSignal) {
       const end = at + into.remaining - 1;
       if (end % SECTOR !== 0 || end > size) return VIRTIO_BLK_S_IOERR;

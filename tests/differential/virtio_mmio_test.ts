@@ -1,8 +1,6 @@
 // The same accesses to QEMU's virtio-mmio devices and to Paddock's: their answers differ where the table says so only.
 import { assert, assertEquals } from "@std/assert";
-import { HostError } from "../../core/errors.ts";
-import { canRunLab } from "../lab/lab.ts";
-import { fetchQemu } from "../lab/qemu.ts";
+import { findQemu } from "../lab/lab.ts";
 import type { Sequence } from "./driver.ts";
 import { type Difference, DIFFERENCES } from "./expected.ts";
 import { Paddock } from "./paddock.ts";
@@ -15,17 +13,6 @@ type Notes = Map<string, string>;
 
 /** Rows of the table that were met. */
 const met = new Set<Difference>();
-
-/** QEMU's folder, or why there is none. */
-async function findQemu(): Promise<{ qemu: string } | { reason: string }> {
-  if (!canRunLab()) return { reason: "QEMU does not run in the lab" };
-  try {
-    return { qemu: await fetchQemu() };
-  } catch (error) {
-    if (error instanceof HostError) return { reason: error.message };
-    throw error;
-  }
-}
 
 async function record(
   sequence: Sequence,

@@ -60,6 +60,19 @@ export function canRunLab(): boolean {
     !Deno.env.has("PADDOCK_LAB");
 }
 
+/** Debian's QEMU as a folder, or why it cannot be had: for tests that compare with it. */
+export async function findQemu(): Promise<
+  { readonly qemu: string } | { readonly reason: string }
+> {
+  if (!canRunLab()) return { reason: "QEMU does not run in the lab" };
+  try {
+    return { qemu: await fetchQemu() };
+  } catch (error) {
+    if (error instanceof HostError) return { reason: error.message };
+    throw error;
+  }
+}
+
 /** Downloads and builds what the lab needs, once. */
 export async function ensureLab(options: FetchOptions = {}): Promise<Lab> {
   const { kernel, initramfs: guestInitramfs } = await fetchGuest(options);
@@ -130,7 +143,13 @@ async function runQemu(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const kill = () => child.kill("SIGKILL");
+  const kill = () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+  };
   stop.addEventListener("abort", kill);
   try {
     (options.stdin ?? new Blob([]).stream())

@@ -2,9 +2,7 @@
 // serves it is killed, and an entropy source.
 
 import { assert, assertEquals } from "@std/assert";
-import { HostError } from "../../core/errors.ts";
-import { canRunLab } from "../lab/lab.ts";
-import { fetchQemu } from "../lab/qemu.ts";
+import { findQemu } from "../lab/lab.ts";
 import { withFolder } from "../support/folder.ts";
 import { QemuGuest } from "./guest.ts";
 import { ServedDevice } from "./served_device.ts";
@@ -18,18 +16,6 @@ const BETWEEN = 12 * MiB;
 /** What QEMU says of a back end that went away. */
 const HUNG_UP =
   /: (Unexpected end-of-file before all data were read|Failed to set msg fds\.|vhost VQ 0 ring restore failed: .*)$/;
-
-/** Why QEMU cannot be had, or null. */
-async function whyNoQemu(): Promise<string | null> {
-  if (!canRunLab()) return "QEMU does not run in the lab";
-  try {
-    await fetchQemu();
-    return null;
-  } catch (error) {
-    if (error instanceof HostError) return error.message;
-    throw error;
-  }
-}
 
 const FIO = [
   "fio --eta=never --name=check --filename=/dev/vda --direct=1 --ioengine=libaio",
@@ -136,7 +122,8 @@ async function check(folder: string, ring: string): Promise<void> {
   }
 }
 
-const reason = await whyNoQemu();
+const found = await findQemu();
+const reason = "reason" in found ? found.reason : null;
 for (const [format, ring] of [["split", ""], ["packed", ",packed=on"]]) {
   const name =
     `A guest of QEMU verifies our disk on a ${format} ring while its process is killed, and has our entropy source`;

@@ -169,9 +169,11 @@ Deno.test("A device that starts again finds its configuration space empty", asyn
       },
     }`),
   });
+  await machine.negotiate();
   await machine.write(0x104, 7);
   assertEquals(await machine.read(0x104), 7);
-  const ring = await machine.bringUp();
+  const ring = await machine.queue(0, 8);
+  await machine.driverOk();
   const generation = await machine.read(0x0fc);
   ring.add(answer);
   machine.kick();

@@ -143,27 +143,29 @@ async function hold(machine: FakeMachine): Promise<FakeRing> {
   return ring;
 }
 
-for (
-  const [what, takeBack] of [
-    ["A reset", (machine: FakeMachine) => machine.reset()],
-    ["QueueReady = 0", (machine: FakeMachine) => machine.write(0x044, 0)],
-  ] as const
-) {
-  Deno.test(`${what} tells requests in flight to end, waits for them, and drops them`, async () => {
-    await using machine = await FakeMachine.start({ module: HELD });
-    const ring = await hold(machine);
-    await takeBack(machine);
-    const after = machine.bytes.slice();
-    await new Promise((go) => setTimeout(go, 80));
-    assertEquals(machine.bytes, after);
-    assertEquals([ring.usedIdx, machine.interrupts], [0, 0]);
-    // It was there until the answer.
-    assertEquals(machine.bytes[answer.at + 1], 0);
-    await machine.reset();
-    await hold(machine);
-    assertEquals(machine.faults, []);
-  });
+/** Takes a queue back in the middle of a request: nothing is written after it, and the device serves again. */
+async function takeBackInFlight(
+  takeBack: (machine: FakeMachine) => Promise<void>,
+): Promise<void> {
+  await using machine = await FakeMachine.start({ module: HELD });
+  const ring = await hold(machine);
+  await takeBack(machine);
+  const after = machine.bytes.slice();
+  await new Promise((go) => setTimeout(go, 80));
+  assertEquals(machine.bytes, after);
+  assertEquals([ring.usedIdx, machine.interrupts], [0, 0]);
+  // It was there until the answer.
+  assertEquals(machine.bytes[answer.at + 1], 0);
+  await machine.reset();
+  await hold(machine);
+  assertEquals(machine.faults, []);
 }
+
+Deno.test("A reset tells requests in flight to end, waits for them, and drops them", () =>
+  takeBackInFlight((machine) => machine.reset()));
+
+Deno.test("QueueReady = 0 tells requests in flight to end, waits for them, and drops them", () =>
+  takeBackInFlight((machine) => machine.write(0x044, 0)));
 
 Deno.test("Ten thousand resets with requests in flight leave nothing behind", async () => {
   await using machine = await FakeMachine.start({
@@ -211,7 +213,7 @@ Deno.test("A chain that a device pulled and kept is empty after the reset", asyn
   const ring = await machine.bringUp(4);
   ring.add(answer);
   machine.kick();
-  await machine.until(() => machine.logged.length === 1);
+  await machine.until(() => machine.logged.includes("kept"));
   await machine.reset();
   const again = await machine.bringUp(4);
   machine.logged.length = 0;

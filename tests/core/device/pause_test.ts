@@ -29,6 +29,7 @@ const DEVICE = inlineModule(`{
       queues: {
         fast: ({ writable }) => writable.write(one),
         async slow({ writable }) {
+          port.postMessage("slow begins");
           await new Promise((go) => setTimeout(go, 60));
           log("slow is done");
           return writable.write(one);
@@ -77,9 +78,10 @@ const usedOf = (rings: readonly FakeRing[]) => rings.map((one) => one.usedIdx);
 Deno.test("PAUSE is answered when what is in flight is finished and the device is paused", async () => {
   const [machine, rings] = await start();
   await using _ = machine;
+  const begun = Promise.withResolvers<unknown>();
+  machine.host.port.onmessage = begun.resolve;
   offer(machine, rings);
-  // The slow one has begun when all kicks are taken: commands come after them.
-  await machine.until(() => machine.words[5] === 0);
+  await Promise.all([begun.promise, machine.used(rings[2]!, 1)]);
   assertEquals(await pause(machine), true);
   assertEquals(usedOf(rings), [1, 1, 1]);
   await logged(machine, ["slow is done", "pauses", "paused"]);

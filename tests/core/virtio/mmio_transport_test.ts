@@ -223,6 +223,7 @@ Deno.test("Configuration space is read with 1, 2 and 4 bytes, zeros past its end
 
 Deno.test("Configuration writes reach the device, but for those past its end", async () => {
   await using machine = await start();
+  await machine.negotiate();
   await machine.write(0x100, 0xfedc_ba98, 4);
   await machine.write(0x109, 0x7f, 1);
   await machine.write(0x108, 1, 4);
@@ -236,6 +237,7 @@ Deno.test("Configuration writes reach the device, but for those past its end", a
 
 Deno.test("A field that is not writable keeps its value, and the device hears of no write", async () => {
   await using machine = await start();
+  await machine.negotiate();
   for (const size of [1, 2, 4]) await machine.write(0x104, 0xff, size);
   assertEquals(await machine.read(0x104, 4), 0x08070605);
   assertEquals([machine.logged, machine.driverErrors], [[], []]);
@@ -297,4 +299,26 @@ Deno.test("Registers of other transports read 0 and ignore writes", async () => 
     assertEquals(machine.driverErrors.length, 2);
   }
   await serves(machine);
+});
+
+Deno.test("What comes before its time is told, and no kick is lost", async () => {
+  await using machine = await start();
+  await machine.write(0x104, 0xff, 4);
+  await machine.negotiate();
+  await machine.write(0x050, 0);
+  assertEquals(machine.driverErrors.map((each) => each.slice(0, 5)), [
+    "3.1.1",
+    "3.1.1",
+  ]);
+  assertEquals(machine.words[5]! & 1, 1, "it is remembered");
+});
+
+Deno.test("QueueReady takes 0 and 1 only, and nothing else revokes a queue", async () => {
+  await using machine = await start();
+  await machine.bringUp();
+  for (const value of [2, 0x8000_0000, 0xffff_fffe]) {
+    await machine.write(0x044, value);
+    assertEquals(await machine.read(0x044), 1);
+  }
+  assertEquals(machine.driverErrors.length, 3);
 });

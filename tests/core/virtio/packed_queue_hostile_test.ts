@@ -129,7 +129,7 @@ for (
 }
 refuses("a readable descriptor after a writable one", (ring) => {
   ring.add([writable, { at: 0x8000, length: 1 }]);
-}, "2.7.4.2");
+}, "2.8.17");
 
 Deno.test("PackedQueue.pop() refuses a chain over descriptors of one that is under way", () => {
   for (const held of [3, 8]) {
@@ -211,7 +211,11 @@ function refusesRings(
     const ram = fakeRam(RAM);
     const ring = new FakePackedRing(ram, 8);
     const setup = { ...ring.setup(), ...change(ring, ram) };
-    assertThrows(() => new PackedQueue(new RamView(ram), setup), DriverError);
+    const error = assertThrows(
+      () => new PackedQueue(new RamView(ram), setup),
+      DriverError,
+    );
+    assertEquals(error.section, "2.8.10.1");
   });
 }
 

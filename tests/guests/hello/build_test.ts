@@ -1,13 +1,16 @@
 // Boots the guest on QEMU's reference devices, and checks that hello.elf is what its sources give.
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { packagedQemu } from "../../bench/qemu.ts";
+import { findQemu } from "../../lab/lab.ts";
 import { build, IMAGE, RECORD, toolchain } from "./build.ts";
 
-const QEMU = "/usr/bin/qemu-system-x86_64";
 const DISK_SIZE = 1 << 20;
 const tools = await toolchain();
 const recorded = JSON.parse(await Deno.readTextFile(RECORD));
 const sameTools = tools?.gcc === recorded.gcc && tools?.ld === recorded.ld;
-const noQemu = !(await Deno.stat(QEMU).then(() => true, () => false));
+const found = await findQemu();
+const qemu = "qemu" in found ? await packagedQemu(found.qemu) : null;
+const noQemu = qemu === null;
 
 interface Outcome {
   console: string;
@@ -43,9 +46,12 @@ async function boot(
       "-append",
       `virtio_mmio=0xfeb00000,0x200,24 ${append}`,
     ];
-    const signal = AbortSignal.timeout(20_000);
-    await new Deno.Command(QEMU, {
-      args: [...args, ...options],
+    const signal = AbortSignal.timeout(60_000);
+    // The one for microvm has no TCG.
+    const program = qemu!.program.replace(/-microvm$/, "");
+    await new Deno.Command(program, {
+      args: [...qemu!.args, ...args, ...options],
+      env: { ...qemu!.env },
       cwd: dir,
       signal,
     }).output();

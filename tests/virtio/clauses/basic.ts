@@ -85,7 +85,10 @@ export const BASIC = [
     must(
       "neither notifies nor touches the queues from then until it is set up again",
       both(
-        shown(LIFE, "A reset waits for requests in flight, and drops them"),
+        shown(
+          LIFE,
+          "A reset tells requests in flight to end, waits for them, and drops them",
+        ),
         shown(
           REGISTERS,
           "A reset forgets selectors, features, queues and interrupts",
