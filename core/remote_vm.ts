@@ -1,6 +1,6 @@
 // Thread: main
 // A VM in a process of its own, closed off from everything that its manifest does not grant.
-import { RateLimit } from "./device/rate_limit.ts";
+import { RateLimit } from "./sys/rate_limit.ts";
 import { fillEmitCache } from "./emit_cache.ts";
 import { log } from "./log.ts";
 import type { VmConfig } from "./manifest/config.ts";
@@ -57,7 +57,10 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
   };
 }
 
-function spawnVm(config: VmConfig, sandbox: SandboxLevel): Promise<Child> {
+function spawnVm(
+  config: VmConfig,
+  sandbox: SandboxLevel,
+): Promise<Child> {
   const permissions = vmPermissions(config, {
     manifest: undefined,
     cache: undefined,
@@ -75,6 +78,13 @@ function spawnVm(config: VmConfig, sandbox: SandboxLevel): Promise<Child> {
         backEnd === undefined && !builtIn && permissions.write.length > 0
       ),
       sockets: socketsFor(config, permissions.net),
+    },
+    // Whose code it was, Deno does not say.
+    ...sandbox === "off" ? {} : {
+      audit: {
+        granted: permissions,
+        onRefused: (attempt) => log("warning", "vm", attempt),
+      },
     },
     stdin: "piped",
     stdout: "piped",

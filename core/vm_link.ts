@@ -2,7 +2,7 @@
 // A VM in another process, as its owner reaches it. What it says is checked: what runs a guest may be taken over by it.
 import { ByteChannel } from "./bus/byte_channel.ts";
 import { InputWindow } from "./bus/input_window.ts";
-import { RateLimit } from "./device/rate_limit.ts";
+import { RateLimit } from "./sys/rate_limit.ts";
 import { type DeviceError, HostError } from "./errors.ts";
 import { log } from "./log.ts";
 import type { MachineStatistics } from "./machine.ts";

@@ -15,6 +15,7 @@ import { optionEntries, resolveOptions } from "../manifest/options.ts";
 import { resolve } from "../manifest/paths.ts";
 import { quote } from "../manifest/text.ts";
 import type { PermissionName } from "../plugin.ts";
+import { covers } from "../sandbox/grants.ts";
 import { askedPermissions } from "./asks.ts";
 import { configSize, placeFields } from "../virtio/config_layout.ts";
 import { inspectModule } from "./inspect.ts";
@@ -99,13 +100,4 @@ function checkAsks(
       );
     }
   }
-}
-
-/** Whether a grant holds what is asked: a folder its files, a host its ports. */
-function covers(kind: PermissionName, grant: string, asked: string): boolean {
-  if (grant === asked) return true;
-  if (kind === "read" || kind === "write") {
-    return asked.startsWith(grant.endsWith("/") ? grant : `${grant}/`);
-  }
-  return kind === "net" && asked.replace(/:[0-9]+$/, "") === grant;
 }

@@ -5,7 +5,7 @@ import type { SharedRam } from "../memory/guest_memory.ts";
 import type { DevicePort } from "../plugin.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
-import { RateLimit } from "./rate_limit.ts";
+import { RateLimit } from "../sys/rate_limit.ts";
 import { nextTask } from "../sys/next_task.ts";
 import { lowerPriority, startMarked } from "../sys/thread_mark.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";

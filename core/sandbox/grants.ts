@@ -40,3 +40,17 @@ export function moduleFolders(module: string): string[] {
   const own = module.startsWith("file:") ? [new URL(".", module)] : [];
   return [core, ...own].map(({ pathname }) => decodeURIComponent(pathname));
 }
+
+/** Whether a grant holds what is asked: a folder its files, a host its ports. */
+export function covers(
+  kind: keyof PermissionSet,
+  grant: string,
+  asked: string,
+): boolean {
+  if (grant === asked) return true;
+  if (kind === "read" || kind === "write") {
+    return asked.startsWith(grant.endsWith("/") ? grant : `${grant}/`);
+  }
+  const hasHosts = kind === "net" || kind === "import";
+  return hasHosts && asked.replace(/:[0-9]+$/, "") === grant;
+}

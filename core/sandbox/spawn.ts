@@ -2,6 +2,8 @@
 // Starts a deno process that can do what it is granted and no more, by Deno's permissions and by the kernel.
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
+import type { PermissionSet } from "../manifest/built_in.ts";
+import { auditVariable, listenToAudit } from "./audit.ts";
 import { Child, pipe, tieToPipe } from "./child.ts";
 import { closeVariable } from "./closing.ts";
 import {
@@ -44,6 +46,11 @@ export interface ConfinedOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether the child keeps the terminal, and gets its Ctrl-C; else it has a session of its own. */
   readonly terminal?: boolean;
+  /** What Deno refused its code, where that is to be told: all that `granted` does not cover. */
+  readonly audit?: {
+    readonly granted: PermissionSet;
+    readonly onRefused: (attempt: string) => void;
+  };
   readonly stdin?: Stdio;
   readonly stdout?: Stdio;
   readonly stderr?: Stdio;
@@ -59,13 +66,21 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
   const life = pipe();
   stack.use(life.read);
   const [input, output, errors] = stdio.ours;
+  const { audit } = options;
+  const record = audit === undefined ? null : pipe();
+  if (record !== null) stack.use(record.write);
   try {
-    const { pid, missing } = await spawn(options, [
-      ...stdio.child,
-      ...options.fds ?? [],
-      life.read.fd,
-    ]);
+    const fds = [...stdio.child, ...options.fds ?? [], life.read.fd];
+    const { pid, missing } = record === null
+      ? await spawn(options, fds)
+      : await spawn(
+        { ...options, env: { ...options.env, ...auditVariable(fds.length) } },
+        [...fds, record.write.fd],
+      );
     tieToPipe(life.read, pid);
+    if (record !== null) {
+      listenToAudit(record.read, audit!.granted, audit!.onRefused);
+    }
     return new Child(
       pid,
       missing,
@@ -75,7 +90,7 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
       [life.write, input],
     );
   } catch (error) {
-    for (const fd of [life.write, ...stdio.ours]) fd?.close();
+    for (const fd of [life.write, record?.read, ...stdio.ours]) fd?.close();
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 // Thread: main
 // The processes of a VM's devices: each is started with what its device is granted, and started again when it dies.
-import { RateLimit } from "../device/rate_limit.ts";
+import { RateLimit } from "../sys/rate_limit.ts";
 import { createDisk } from "../device/host_disk.ts";
 import { importHosts } from "../device/remote_module.ts";
 import { DeviceError } from "../errors.ts";
@@ -206,6 +206,10 @@ class DeviceProcess {
         workers: WORKERS,
         // Guest RAM, while it is being mapped.
         spare: 2 * this.#options.ram,
+      },
+      audit: {
+        granted: permissions,
+        onRefused: (attempt) => this.#events.onLog(name, attempt),
       },
       stdin: "piped",
       stdout: "piped",

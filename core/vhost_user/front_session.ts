@@ -2,7 +2,7 @@
 // One connection to a back end, as its front end has it: requests with their replies in order, what was negotiated,
 // and one end. Whatever the back end does wrong ends it.
 import { VhostUserError } from "../errors.ts";
-import { RateLimit } from "../device/rate_limit.ts";
+import { RateLimit } from "../sys/rate_limit.ts";
 import type { Fd } from "../sys/fd.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import { Connection, type Message } from "./connection.ts";

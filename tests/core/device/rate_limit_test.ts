@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { RateLimit } from "../../../core/device/rate_limit.ts";
+import { RateLimit } from "../../../core/sys/rate_limit.ts";
 import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
 
 Deno.test("RateLimit gives so many a second, and then again", async () => {

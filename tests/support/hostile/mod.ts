@@ -34,6 +34,14 @@ const ATTACKS: Readonly<Record<string, () => unknown>> = {
     }),
   "grant itself more": () =>
     Deno.permissions.request({ name: "read" }).then(({ state }) => state),
+  "forge messages of the VM": () => {
+    const event = { type: "event", name: "exit" };
+    const detail = { reason: "poweroff", detail: "forged" };
+    const line = `\n${JSON.stringify({ ...event, detail })}\n`;
+    console.log("printed by a plugin");
+    return Deno.stdout.writeSync(new TextEncoder().encode(line));
+  },
+  "read what the VM is told": () => Deno.stdin.readSync(new Uint8Array(64)),
   // What it does not survive.
   "declare itself twice": () =>
     postMessage({ type: "declared", declaration: {} }),
@@ -41,7 +49,7 @@ const ATTACKS: Readonly<Record<string, () => unknown>> = {
   "punch a hole": () =>
     postMessage({ type: "punch-hole", id: 0, offset: 0, length: 2 ** 40 }),
   "flood": () => {
-    for (let i = 0; i < 200_000; i++) postMessage({ type: "port", data: i });
+    for (let i = 0; i < 2_000_000; i++) postMessage({ type: "port", data: i });
   },
   "exhaust the heap": () => {
     const all: unknown[] = [];

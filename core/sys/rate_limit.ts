@@ -1,4 +1,4 @@
-// Thread: main
+// Thread: any
 // So many of something a second, and no more.
 
 export class RateLimit {

@@ -1,0 +1,71 @@
+// Thread: main
+// What the code of a process tried and was not granted, by Deno's own record of the permissions it was asked for: a
+// plugin may catch the error, and say nothing.
+import { RateLimit } from "../sys/rate_limit.ts";
+import type { Fd } from "../sys/fd.ts";
+import { readableOf } from "../sys/fd_stream.ts";
+import { eachLine } from "../sys/text_lines.ts";
+import type { PermissionSet } from "../manifest/built_in.ts";
+import { covers } from "./grants.ts";
+
+/** Attempts that are told: in a second, and of different kinds in the life of a process. */
+const MAX_LINES = 20;
+const MAX_KINDS = 200;
+/** What the core itself loads in every process of ours. */
+const OUR_LIBRARY = "libc.so.6";
+
+/** The variable that has Deno write its record to a file, or to the pipe with this number. */
+export function auditVariable(fd: number): Record<string, string> {
+  return { DENO_AUDIT_PERMISSIONS: `/proc/self/fd/${fd}` };
+}
+
+/** Reads a record until the process has ended; each attempt that `granted` does not cover is told once, as "read of …". */
+export async function listenToAudit(
+  pipe: Fd,
+  granted: PermissionSet,
+  onRefused: (attempt: string) => void,
+): Promise<void> {
+  const told = new Set<string>();
+  const lines = new RateLimit(MAX_LINES);
+  await eachLine(readableOf(pipe), (line) => {
+    const attempt = refusedAttempt(line, granted);
+    if (attempt === null || told.has(attempt)) return;
+    if (told.size >= MAX_KINDS || !lines.take()) return;
+    told.add(attempt);
+    onRefused(attempt);
+  });
+}
+
+/** The attempt of a line of the record; null for one that is granted, or is no line of Deno's. */
+export function refusedAttempt(
+  line: string,
+  granted: PermissionSet,
+): string | null {
+  let entry: { readonly permission?: unknown; readonly value?: unknown } | null;
+  try {
+    entry = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  const { permission, value } = entry ?? {};
+  if (typeof permission !== "string") return null;
+  const asked = typeof value === "string" ? value : null;
+  // A fetch asks for its URL, then for the host and port, which grants name.
+  if (permission === "net" && asked?.includes("://")) return null;
+  if (permission === "ffi") {
+    // Pointers have no value, and are the core's own business.
+    return asked === null || asked === OUR_LIBRARY ? null : tell("ffi", asked);
+  }
+  const grants = granted[permission as keyof PermissionSet] ?? [];
+  const isGranted = asked === null
+    ? grants.length > 0
+    : grants.some((grant) =>
+      covers(permission as keyof PermissionSet, grant, asked)
+    );
+  return isGranted ? null : tell(permission, asked);
+}
+
+function tell(permission: string, value: string | null): string {
+  const what = value === null ? "" : ` of ${JSON.stringify(value)}`;
+  return `tried ${permission}${what}, which is not granted`;
+}

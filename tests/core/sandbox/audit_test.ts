@@ -1,0 +1,59 @@
+import { assertEquals } from "@std/assert";
+import { refusedAttempt } from "../../../core/sandbox/audit.ts";
+
+const GRANTED = {
+  read: ["/data"],
+  write: [],
+  net: ["example.org", "127.0.0.1:8080"],
+  env: ["TERM"],
+  run: [],
+  import: ["esm.sh"],
+};
+const line = (permission: string, value: string | null) =>
+  JSON.stringify({ v: 1, datetime: "now", permission, value });
+
+const COVERED: readonly (readonly [string, string | null])[] = [
+  ["read", "/data"],
+  ["read", "/data/a/b"],
+  ["net", "example.org:443"],
+  ["net", "127.0.0.1:8080"],
+  ["net", "http://127.0.0.1:8080/x"],
+  ["net", null],
+  ["env", "TERM"],
+  ["import", "esm.sh:443"],
+  ["ffi", null],
+  ["ffi", "libc.so.6"],
+];
+const NOT_COVERED: readonly (readonly [string, string | null, string])[] = [
+  ["read", "/database", 'read of "/database"'],
+  ["read", "/etc/a\nb", 'read of "/etc/a\\nb"'],
+  ["write", "/data/x", 'write of "/data/x"'],
+  ["write", null, "write"],
+  ["net", "127.0.0.1:22", 'net of "127.0.0.1:22"'],
+  ["env", "HOME", 'env of "HOME"'],
+  ["import", "evil.org:443", 'import of "evil.org:443"'],
+  ["sys", "hostname", 'sys of "hostname"'],
+  ["ffi", "/tmp/x.so", 'ffi of "/tmp/x.so"'],
+];
+
+Deno.test("refusedAttempt() says nothing of what is granted", () => {
+  for (const [permission, value] of COVERED) {
+    const attempt = refusedAttempt(line(permission, value), GRANTED);
+    assertEquals(attempt, null, `${permission} ${value}`);
+  }
+});
+
+Deno.test("refusedAttempt() tells what is not granted, in one line", () => {
+  for (const [permission, value, what] of NOT_COVERED) {
+    assertEquals(
+      refusedAttempt(line(permission, value), GRANTED),
+      `tried ${what}, which is not granted`,
+    );
+  }
+});
+
+Deno.test("refusedAttempt() takes no other lines", () => {
+  for (const text of ["", "{", "null", "7", "[]", '{"permission":1}']) {
+    assertEquals(refusedAttempt(text, GRANTED), null, text);
+  }
+});
