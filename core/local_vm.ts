@@ -73,7 +73,7 @@ function backendOf(
     statistics: () => Promise.resolve(machine.statistics),
     pause: () => machine.pause(),
     resume: () => machine.resume(),
-    reload: (device) => Promise.resolve(host(device)?.reload()),
+    reload: (device, options) => Promise.resolve(host(device)?.reload(options)),
     end,
   };
 }

@@ -6,6 +6,7 @@ import { log } from "./log.ts";
 import type { VmConfig } from "./manifest/config.ts";
 import { prepareVm } from "./prepare_vm.ts";
 import type { Child } from "./sandbox/child.ts";
+import { tellMissing } from "./sandbox/missing.ts";
 import {
   coolSpawn,
   type SandboxLevel,
@@ -18,6 +19,7 @@ import {
   vmPermissions,
   vmRules,
 } from "./sandbox/vm_permissions.ts";
+import { RunFolder } from "./sys/run_folder.ts";
 import { eachLine } from "./sys/text_lines.ts";
 import type { VmStarter } from "./vm_backend.ts";
 import { VmLink } from "./vm_link.ts";
@@ -25,24 +27,17 @@ import { VmLink } from "./vm_link.ts";
 /** Lines that it prints in a second; nothing is printed there unless V8 or Deno gives up. */
 const MAX_LINES = 100;
 
-/** What the host could not do is told once a process. */
-let told = false;
-
 export function remoteStarter(sandbox: SandboxLevel): VmStarter {
   if (sandbox === "strict") warmSpawn();
   return {
     abandon: coolSpawn,
     async start(config, emit, options) {
       await using stack = new AsyncDisposableStack();
-      const folder = await Deno.makeTempDir({ prefix: "paddock-" });
-      // Somebody who tidies up may have been faster.
-      stack.defer(() =>
-        Deno.remove(folder, { recursive: true }).catch(() => {})
-      );
+      const { path: folder } = stack.use(await RunFolder.create());
       stack.defer(coolSpawn);
       const prepared = await prepareVm(config, folder, options);
       const child = stack.use(await spawnVm(prepared, sandbox));
-      tell(child.missing);
+      tellMissing(child.missing);
       const lines = new RateLimit(MAX_LINES);
       eachLine(child.stderr!, (line) => {
         if (lines.take()) log("error", "vm", line);
@@ -99,14 +94,4 @@ function socketsFor(
 ): "none" | "unix" | "inet" {
   if (net.length > 0) return "inet";
   return devices.some(({ backEnd }) => backEnd !== undefined) ? "unix" : "none";
-}
-
-function tell(missing: readonly string[]): void {
-  if (told || missing.length === 0) return;
-  told = true;
-  log(
-    "warning",
-    "sandbox",
-    `this host cannot confine all: ${missing.join("; ")}`,
-  );
 }

@@ -14,7 +14,10 @@ import type {
   VmExit,
   VmStarter,
 } from "./vm_backend.ts";
+import { tellMissing } from "./sandbox/missing.ts";
 import type { SandboxLevel } from "./sandbox/spawn.ts";
+import { nextTask } from "./sys/next_task.ts";
+import { RunFolder } from "./sys/run_folder.ts";
 import type { DeviceProcesses } from "./vhost_user/device_processes.ts";
 
 export type { ExitReason, VmEvents, VmExit } from "./vm_backend.ts";
@@ -65,6 +68,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
   #processes: DeviceProcesses | null = null;
   readonly #owned = Promise.withResolvers<AsyncDisposableStack>();
   #console: ConsoleStream | null = null;
+  /** Events from before anybody could listen; null once somebody can. */
+  #early: (() => void)[] | null = [];
 
   private constructor(config: VmConfig) {
     super();
@@ -114,6 +119,12 @@ export class Vm extends EventTarget implements AsyncDisposable {
     vm.#owned.resolve(stack.move());
     vm.#console = consoleOf(vm);
     vm.#exit.promise.then(() => vm.#console?.close());
+    // Whoever awaits this hears of what happened meanwhile.
+    nextTask().then(() => {
+      const early = vm.#early ?? [];
+      vm.#early = null;
+      for (const emit of early) emit();
+    });
     return vm;
   }
 
@@ -127,9 +138,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
     const { DeviceProcesses } = await import(
       "./vhost_user/device_processes.ts"
     );
-    const folder = await Deno.makeTempDir({ prefix: "paddock-" });
-    // Somebody who tidies up may have been faster.
-    stack.defer(() => Deno.remove(folder, { recursive: true }).catch(() => {}));
+    const { path: folder } = stack.use(await RunFolder.create());
     const processes = new DeviceProcesses(
       await checkPlugins(this.config),
       {
@@ -146,7 +155,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
       },
     );
     this.#processes = stack.use(processes);
-    await processes.start();
+    tellMissing(await processes.start());
     return processes.config;
   }
 
@@ -166,7 +175,10 @@ export class Vm extends EventTarget implements AsyncDisposable {
   }
 
   #emit<Name extends keyof VmEvents>(name: Name, detail: VmEvents[Name]): void {
-    this.dispatchEvent(new CustomEvent(name, { detail }));
+    const dispatch = () =>
+      void this.dispatchEvent(new CustomEvent(name, { detail }));
+    if (this.#early === null) dispatch();
+    else this.#early.push(dispatch);
   }
 
   /** Typed form of `addEventListener`. */
@@ -200,7 +212,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
 
   /**
    * Has the device with this name start anew from its module, which may have changed: DEVICE_NEEDS_RESET is set, and
-   * the driver's reset brings the new code; until then the old one serves. Its virtio id stays what it was.
+   * the driver's reset brings the new code; until then the old one serves. Its virtio id, its queues and the size of its
+   * configuration space stay what they were, for the driver knows them.
    * @throws {ManifestError} when the module cannot be used any more; the old code goes on
    */
   async reload(name: string): Promise<void> {
@@ -209,9 +222,11 @@ export class Vm extends EventTarget implements AsyncDisposable {
       throw new ManifestError("", `There is no device ${name} to reload`);
     }
     const { checkPlugins } = await import("./device/check_plugins.ts");
-    await checkPlugins({ ...this.config, devices: [device] });
-    await this.#backend.reload(name);
-    this.#processes?.restart(name);
+    const config = { ...this.config, devices: [device] };
+    const [checked] = (await checkPlugins(config)).devices;
+    this.#processes?.refuseOther(checked!);
+    await this.#backend.reload(name, checked!.options);
+    this.#processes?.restart(checked!);
   }
 
   /** Counters since the start. */

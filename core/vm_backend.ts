@@ -58,8 +58,11 @@ export interface VmBackend {
   statistics(): Promise<MachineStatistics>;
   pause(): Promise<void>;
   resume(): Promise<void>;
-  /** Has a device's module, which was checked, loaded anew at the driver's next reset. */
-  reload(device: string): Promise<void>;
+  /** Has a device's module, which was checked, loaded anew at the driver's next reset, with these options. */
+  reload(
+    device: string,
+    options: Readonly<Record<string, unknown>>,
+  ): Promise<void>;
   /** Ends the VM, unless it has ended for another reason. Resolves when everything is given back. */
   end(exit: VmExit): Promise<void>;
 }

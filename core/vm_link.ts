@@ -264,11 +264,12 @@ export class VmLink implements VmBackend {
   #call(
     name: (ToVm & { type: "call" })["name"],
     device = "",
+    options: Readonly<Record<string, unknown>> = {},
   ): Promise<unknown> {
     const id = this.#nextCall++;
     const call = Promise.withResolvers<unknown>();
     this.#calls.set(id, call);
-    this.#send({ type: "call", id, name, device });
+    this.#send({ type: "call", id, name, device, options });
     return call.promise;
   }
 
@@ -296,8 +297,11 @@ export class VmLink implements VmBackend {
     await this.#call("resume");
   }
 
-  async reload(device: string): Promise<void> {
-    await this.#call("reload", device);
+  async reload(
+    device: string,
+    options: Readonly<Record<string, unknown>>,
+  ): Promise<void> {
+    await this.#call("reload", device, options);
   }
 
   async end(exit: VmExit): Promise<void> {

@@ -19,7 +19,8 @@ export type ToVm =
     readonly type: "call";
     readonly id: number;
     readonly name: "pause" | "resume" | "statistics" | "reload";
-    readonly device?: string;
+    readonly device: string;
+    readonly options: Readonly<Record<string, unknown>>;
   }
   | { readonly type: "end"; readonly exit: VmExit }
   | { readonly type: "port"; readonly device: string; readonly data: unknown }
@@ -45,7 +46,7 @@ export type FromVm =
   | { readonly type: "serial"; readonly bytes: Uint8Array }
   /** So much of what the owner gave the serial port is with the guest. */
   | { readonly type: "serial-given"; readonly length: number }
-  /** Threads that cannot be ended, by their mark: the VM's process has no /proc to find them in. */
+  /** Threads that cannot be ended, by their mark: the VM's process may not do it itself. */
   | { readonly type: "lower-priority"; readonly mark: number };
 
 /** An error as data. */

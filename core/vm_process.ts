@@ -78,10 +78,12 @@ async function pumpSerial({ serial }: VmBackend): Promise<void> {
   }
 }
 
-async function call({ id, name, device = "" }: ToVm & { type: "call" }) {
+async function call(
+  { id, name, device, options }: ToVm & { type: "call" },
+) {
   try {
     const value = name === "reload"
-      ? await vm?.reload(device)
+      ? await vm?.reload(device, options)
       : await vm?.[name]();
     await send({ type: "reply", id, value: value ?? null });
   } catch (error) {

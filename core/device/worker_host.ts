@@ -108,6 +108,8 @@ export class WorkerHost implements DeviceHost {
   };
   readonly #options: WorkerHostOptions;
   readonly #budgetMs: number;
+  /** What the device is made with; another one after a reload. */
+  #given: Readonly<Record<string, unknown>>;
   readonly #words: Words;
   #worker: Worker | null = null;
   /** Of the worker's threads, which are there as long as they run, whatever becomes of it. */
@@ -135,6 +137,7 @@ export class WorkerHost implements DeviceHost {
     this.#options = options;
     this.#budgetMs = options.budgetMs ?? BUDGET_MS;
     this.#messages = new RateLimit(options.maxMessages ?? MAX_MESSAGES);
+    this.#given = options.options;
     this.name = options.name;
     this.index = options.index;
     this.page = createDevicePage();
@@ -177,7 +180,8 @@ export class WorkerHost implements DeviceHost {
   }
 
   #spawn(): void {
-    const { name, index, module, options, irqPage, ram, trace } = this.#options;
+    const { name, index, module, irqPage, ram, trace } = this.#options;
+    const options = this.#given;
     this.#shared.resolve(false);
     this.#worker?.terminate();
     const { started: worker, mark } = startMarked(() =>
@@ -386,7 +390,8 @@ export class WorkerHost implements DeviceHost {
     await this.#started.promise;
   }
 
-  reload(): void {
+  reload(options: Readonly<Record<string, unknown>>): void {
+    this.#given = options;
     // Its thread has ended: what it failed at, the next one may do.
     if (this.#dead) this.failed = false;
     this.#outdated = true;

@@ -36,7 +36,7 @@ export function startMarked<T>(start: () => T): { started: T; mark: number } {
   }
 }
 
-/** For a process that is closed off from /proc: the one that started it calls {@linkcode lowerPriority} with its pid. */
+/** For a process that is refused it by seccomp: the one that started it calls {@linkcode lowerPriority} with its pid. */
 export function askOwner(ask: (mark: number) => void): void {
   owner = ask;
 }
@@ -48,10 +48,9 @@ export function lowerPriority(
 ): void {
   // Of what was not started with a mark.
   if (mark === 0) return;
+  if (pid === "self" && owner !== null) return owner(mark);
   const tasks = `/proc/${pid}/task`;
-  const tids = threads(tasks);
-  if (tids === null) return owner?.(mark);
-  for (const tid of tids) {
+  for (const tid of threads(tasks)) {
     if (markOf(`${tasks}/${tid}/status`) !== mark) continue;
     // One that has ended meanwhile needs nothing any more.
     libc.setpriority(PRIO_PROCESS, tid, LOWEST_PRIORITY);
@@ -71,10 +70,10 @@ function markOf(path: string): number {
   return Number(BigInt.asUintN(MARK_BITS, bits));
 }
 
-/** Thread ids; null where they cannot be had. */
-function threads(path: string): number[] | null {
+/** Thread ids; none where they cannot be had. */
+function threads(path: string): number[] {
   using folder = openIfThere(path);
-  if (folder === null) return null;
+  if (folder === null) return [];
   const tids: number[] = [];
   const bytes = new Uint8Array(8192);
   const view = new DataView(bytes.buffer);

@@ -3,7 +3,7 @@
 import { RateLimit } from "../sys/rate_limit.ts";
 import { createDisk } from "../device/host_disk.ts";
 import { importHosts } from "../device/remote_module.ts";
-import { DeviceError } from "../errors.ts";
+import { DeviceError, ManifestError } from "../errors.ts";
 import {
   type BackEndConfig,
   type DeviceConfig,
@@ -105,9 +105,14 @@ export class DeviceProcesses implements AsyncDisposable {
     return this.#find(name)?.port;
   }
 
-  /** Ends a device's process, so that the next one loads the module anew. */
-  restart(name: string): void {
-    this.#find(name)?.restart();
+  /** Throws a ManifestError where a device that was changed is not one that the VM knows. */
+  refuseOther(device: DeviceConfig): void {
+    this.#find(device.name)?.refuseOther(device);
+  }
+
+  /** Ends a device's process, so that the next one loads the module anew, and with new options. */
+  restart(device: DeviceConfig): void {
+    this.#find(device.name)?.restart(device);
   }
 
   /** Ends them all. Call it when the VM has let go of its devices. */
@@ -122,7 +127,7 @@ type Control = ControlChannel<FromDevice, ToDevice>;
 class RateError extends Error {}
 
 class DeviceProcess {
-  readonly device: DeviceConfig;
+  device: DeviceConfig;
   readonly backEnd: BackEndConfig;
   readonly port: DevicePort = {
     onmessage: null,
@@ -342,7 +347,19 @@ class DeviceProcess {
     }
   }
 
-  restart(): void {
+  refuseOther({ index, declared }: DeviceConfig): void {
+    const { id, queues, config } = this.backEnd;
+    const same = declared!.id === id && declared!.configSize === config &&
+      `${declared!.queues}` === `${queues}`;
+    if (same) return;
+    throw new ManifestError(
+      `devices[${index}].use`,
+      "has another id, queues or size of configuration space than the running machine was told of; start it again",
+    );
+  }
+
+  restart(device: DeviceConfig): void {
+    this.device = device;
     this.#restarting = true;
     this.#end();
   }

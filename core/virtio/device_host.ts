@@ -41,8 +41,8 @@ export interface DeviceHost {
   command(command: number, ...args: readonly number[]): Promise<boolean>;
   /** The driver's reset: stops the device (`command`, unless null), and starts one that died anew. */
   reset(command: number | null): Promise<void>;
-  /** Sets DEVICE_NEEDS_RESET; the reset starts the device's code anew, and until then the old goes on. */
-  reload(): void;
+  /** Sets DEVICE_NEEDS_RESET; the reset starts the device's code anew with these options, and until then the old goes on. */
+  reload(options: Readonly<Record<string, unknown>>): void;
   /** Ends the device: in-flight requests first, then its files. */
   close(): Promise<void>;
 }

@@ -38,7 +38,7 @@ const ATTACKS: Readonly<Record<string, () => unknown>> = {
     const event = { type: "event", name: "exit" };
     const detail = { reason: "poweroff", detail: "forged" };
     const line = `\n${JSON.stringify({ ...event, detail })}\n`;
-    console.log("printed by a plugin");
+    Deno.stderr.writeSync(new TextEncoder().encode("printed by a plugin\n"));
     return Deno.stdout.writeSync(new TextEncoder().encode(line));
   },
   "read what the VM is told": () => Deno.stdin.readSync(new Uint8Array(64)),

@@ -1,0 +1,64 @@
+// Thread: main
+// A folder of one run's: for sockets, and for what is made for one VM. It goes with the run; where that was killed, with
+// the next one.
+import { SysError } from "../errors.ts";
+import { Fd } from "./fd.ts";
+import { libc, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR } from "./libc.ts";
+
+const PREFIX = "paddock-run-";
+const LOCK = ".lock";
+/** A folder without a lock is one that is just being made, or was never finished. */
+const YOUNG_MS = 60_000;
+
+export class RunFolder implements AsyncDisposable {
+  readonly path: string;
+  /** Held as long as the folder is used: the kernel lets it go when the process has ended, however that happens. */
+  readonly #lock: Fd;
+
+  private constructor(path: string, lock: Fd) {
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /** Makes a folder that only this user can enter; what runs that were killed left is removed in the background. */
+  static async create(): Promise<RunFolder> {
+    const path = await Deno.makeTempDir({ prefix: PREFIX });
+    const lock = Fd.open(`${path}/${LOCK}`, O_RDWR | O_CREAT);
+    libc.flock(lock.fd, LOCK_EX | LOCK_NB);
+    // Nobody waits for it, and what cannot be removed stays.
+    sweep(path.slice(0, path.lastIndexOf("/"))).catch(() => {});
+    return new RunFolder(path, lock);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Somebody who tidies up may have been faster.
+    await Deno.remove(this.path, { recursive: true }).catch(() => {});
+    this.#lock.close();
+  }
+}
+
+/** Removes the folders in `parent` of runs that have ended. Those of other users are theirs. */
+export async function sweep(parent: string, now = Date.now()): Promise<void> {
+  for await (const { name, isDirectory } of Deno.readDir(parent)) {
+    if (!isDirectory || !name.startsWith(PREFIX)) continue;
+    const path = `${parent}/${name}`;
+    try {
+      const { uid, mtime } = await Deno.lstat(path);
+      if (uid !== Deno.uid()) continue;
+      const age = now - (mtime?.getTime() ?? now);
+      if (isAbandoned(path, age)) await Deno.remove(path, { recursive: true });
+    } catch {
+      // It went meanwhile.
+    }
+  }
+}
+
+function isAbandoned(path: string, age: number): boolean {
+  try {
+    using lock = Fd.open(`${path}/${LOCK}`, O_RDWR);
+    return libc.flock(lock.fd, LOCK_EX | LOCK_NB) === 0;
+  } catch (error) {
+    if (error instanceof SysError) return age > YOUNG_MS;
+    throw error;
+  }
+}
