@@ -11,14 +11,18 @@ import {
 } from "../manifest/config.ts";
 import { object } from "../manifest/fields.ts";
 import { schemaError } from "../manifest/load.ts";
-import { optionEntries, resolveOptions } from "../manifest/options.ts";
+import {
+  optionEntries,
+  type OptionsSchema,
+  resolveOptions,
+} from "../manifest/options.ts";
 import { resolve } from "../manifest/paths.ts";
 import { quote } from "../manifest/text.ts";
 import type { PermissionName } from "../plugin.ts";
 import { covers } from "../sandbox/grants.ts";
 import { askedPermissions } from "./asks.ts";
 import { configSize, placeFields } from "../virtio/config_layout.ts";
-import { inspectModule } from "./inspect.ts";
+import { type Inspected, inspectModule } from "./inspect.ts";
 import type { ModuleDeclaration } from "./module_declaration.ts";
 import { cacheModule, fetchModule, isRemote } from "./remote_module.ts";
 
@@ -61,28 +65,50 @@ async function checkPlugin(
 
 /** What a module here imports from elsewhere is fetched now if it never was, and not when the VM runs. */
 async function inspect(
-  { module, permissions }: DeviceConfig,
+  { module, permissions, options, builtIn }: DeviceConfig,
   field: string,
-): Promise<ModuleDeclaration | string> {
-  const first = await inspectModule(module, permissions.read);
+): Promise<Inspected | string> {
+  const given = builtIn ? {} : options;
+  const first = await inspectModule(module, permissions.read, given);
   if (typeof first !== "string" || !first.includes("--cached-only")) {
     return first;
   }
   await cacheModule(module, permissions.import, field);
-  return await inspectModule(module, permissions.read);
+  return await inspectModule(module, permissions.read, given);
 }
 
-/** The options with defaults and absolute paths; throws a ManifestError. */
+/** The options with defaults and absolute paths; throws a ManifestError. Patterns of a plugin were tried elsewhere. */
 export function checkOptions(
-  { options: schema }: Pick<ModuleDeclaration, "options">,
+  declared: Pick<ModuleDeclaration, "options"> & {
+    readonly unmatched?: readonly string[];
+  },
   given: Readonly<Record<string, unknown>>,
   field: string,
   folder: string,
 ): Record<string, unknown> {
+  const { options, unmatched } = declared;
+  const schema = unmatched === undefined ? options : withoutPatterns(options);
   const form = object(optionEntries(schema), "a device");
   const result = v.safeParse(form, given);
   if (!result.success) throw schemaError(result.issues, field);
+  const wrong = unmatched?.find((name) => Object.hasOwn(options, name));
+  if (wrong !== undefined) {
+    throw new ManifestError(
+      `${field}.${wrong}`,
+      `must be ${options[wrong]!.description}, not ${quote(given[wrong])}`,
+    );
+  }
   return resolveOptions(schema, result.output, (path) => resolve(folder, path));
+}
+
+function withoutPatterns(options: OptionsSchema): OptionsSchema {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, option]) => {
+      if (option.type !== "string") return [name, option];
+      const { pattern: _pattern, ...rest } = option;
+      return [name, rest];
+    }),
+  );
 }
 
 /** What is asked for and not granted is said before start, not found out by a guest. */

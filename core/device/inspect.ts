@@ -17,20 +17,26 @@ const MAX_BYTES = 512 * 2 ** 20;
 const MAX_OUTPUT = 2 ** 20;
 const SIGKILL = 9;
 
+/** A declaration, and which of the options that were given do not match their patterns. */
+export interface Inspected extends ModuleDeclaration {
+  readonly unmatched: readonly string[];
+}
+
 /**
  * The module's declaration, or one line that says why there is none. What it imports must lie in its own folder, the
- * core or a path of `readable`.
+ * core or a path of `readable`. Patterns of its options are tried on `given` there too: one can take for ever.
  */
 export async function inspectModule(
   module: string,
   readable: readonly string[] = [],
-): Promise<ModuleDeclaration | string> {
+  given: Readonly<Record<string, unknown>> = {},
+): Promise<Inspected | string> {
   const folders = [...moduleFolders(module), ...readable];
   folders.forEach(refuseComma);
   await using child = await spawnConfined({
     sandbox: "strict",
     entry: new URL("./inspect_process.ts", import.meta.url),
-    args: [module],
+    args: [module, JSON.stringify(given)],
     permissions: [
       `--allow-read=${folders.join(",")}`,
       ...importHosts(module).map((host) => `--allow-import=${host}`),
@@ -58,7 +64,11 @@ export async function inspectModule(
   const answer = parse(last);
   if (typeof answer?.problem === "string") return oneLine(answer.problem);
   if (answer?.declaration !== undefined) {
-    return readModuleDeclaration(answer.declaration);
+    const declaration = readModuleDeclaration(answer.declaration);
+    if (typeof declaration === "string") return declaration;
+    const { unmatched } = answer;
+    const names = Array.isArray(unmatched) ? unmatched.map(String) : [];
+    return { ...declaration, unmatched: names };
   }
   const said = stderr.trim().split("\n")[0] ?? "";
   return isLate

@@ -1,14 +1,37 @@
 // Thread: main
 // A process that loads a device's module, with no more rights than to read it, and prints what it declares as JSON.
 import { describeError } from "../errors.ts";
+import type { OptionsSchema } from "../manifest/options.ts";
 import { type ModuleDeclaration, readModule } from "./module_declaration.ts";
 
 /** What is printed: the declaration, or why there is none. */
 export type Inspection =
-  | { readonly declaration: ModuleDeclaration }
+  | {
+    readonly declaration: ModuleDeclaration;
+    /** Options that were given and do not match their patterns. */
+    readonly unmatched: readonly string[];
+  }
   | { readonly problem: string };
 
-const [module = ""] = Deno.args;
+const [module = "", given = "{}"] = Deno.args;
+
+/** Here, where a pattern that takes for ever costs nobody else anything. */
+function findUnmatched(
+  options: OptionsSchema,
+  values: Readonly<Record<string, unknown>>,
+): string[] {
+  return Object.entries(options).flatMap(([name, option]) => {
+    if (option.type !== "string" || option.pattern === undefined) return [];
+    const pattern = new RegExp(`^(?:${option.pattern})$`, "s");
+    if (option.default !== undefined && !pattern.test(option.default)) {
+      throw new TypeError(
+        `declares option ${name} with a default that its pattern does not match (see options in plugins/API.md)`,
+      );
+    }
+    const value = values[name];
+    return typeof value === "string" && !pattern.test(value) ? [name] : [];
+  });
+}
 
 async function inspect(): Promise<Inspection> {
   let exported: unknown;
@@ -19,7 +42,10 @@ async function inspect(): Promise<Inspection> {
   }
   try {
     const { create: _create, ...declaration } = readModule(exported);
-    return { declaration };
+    return {
+      declaration,
+      unmatched: findUnmatched(declaration.options, JSON.parse(given)),
+    };
   } catch (error) {
     // Where it was noticed says nothing of where the module is wrong.
     return { problem: (error as TypeError).message };

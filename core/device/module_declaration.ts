@@ -1,6 +1,7 @@
 // Thread: any
 // What a device module declares, before a device is made of it: described where it was loaded, checked where it is used.
 import type { OptionSchema, OptionsSchema } from "../manifest/options.ts";
+import { parseSize, SIZE_PATTERN } from "../manifest/size.ts";
 import type { PermissionAsks, PermissionName } from "../plugin.ts";
 import { MAX_CONFIG, MAX_QUEUES } from "../virtio/device_page.ts";
 import {
@@ -239,7 +240,45 @@ function optionProblem(option: unknown): string | null {
   }
   const isWords = words === undefined || Array.isArray(words) &&
       words.length > 1 && words.every((word) => typeof word === "string");
-  return isWords ? null : "with an enum that is not two or more strings";
+  if (!isWords) return "with an enum that is not two or more strings";
+  return defaultProblem(option as OptionSchema & { optional?: unknown });
+}
+
+/** Its pattern is tried where the module was loaded. */
+function defaultProblem(
+  option: OptionSchema & { readonly optional?: unknown },
+): string | null {
+  if (option.default === undefined) return null;
+  if (option.optional === true) {
+    return "as optional, and with a default: one of both";
+  }
+  return isDefault(option, option.default)
+    ? null
+    : "with a default that it would not take";
+}
+
+function isDefault(option: OptionSchema, value: unknown): boolean {
+  switch (option.type) {
+    case "integer":
+      return isInteger(value, option.min, option.max);
+    case "size": {
+      const bytes = typeof value === "string" && SIZE_PATTERN.test(value)
+        ? parseSize(value)
+        : NaN;
+      return isInteger(bytes, option.min, option.max) &&
+        bytes % (option.step ?? 1) === 0;
+    }
+    case "boolean":
+      return typeof value === "boolean";
+    case "strings":
+      return Array.isArray(value) &&
+        value.every((each) => typeof each === "string");
+    case "string":
+      return typeof value === "string" &&
+        (option.enum === undefined || option.enum.includes(value));
+    default:
+      return typeof value === "string";
+  }
 }
 
 function isPattern(pattern: unknown): boolean {

@@ -45,7 +45,7 @@ export async function prepareDevice(
     return { options, permissions: { ...NOTHING, ...permissions }, disk };
   }
   if (isRemote(module)) await cacheModule(module, importHosts(module), "");
-  const declaration = await inspectModule(module);
+  const declaration = await inspectModule(module, [], given);
   if (typeof declaration === "string") return declaration;
   const options = checkOptions(declaration, given, field, folder);
   const permissions = askedPermissions(declaration, options, folder);

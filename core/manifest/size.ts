@@ -1,4 +1,4 @@
-// Thread: main
+// Thread: any
 // Sizes as the manifest writes them ("512M") and as the code uses them (bytes).
 
 const UNITS = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 } as const;

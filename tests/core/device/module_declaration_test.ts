@@ -283,6 +283,32 @@ const BROKEN: readonly (readonly [string, unknown, string])[] = [
       "declares option it with an enum that is not two or more strings (see options in plugins/API.md)",
     ] as const
   ),
+  ...([
+    ["integer", 300, { min: 0, max: 255 }],
+    ["integer", "7", { min: 0, max: 255 }],
+    ["integer", 1.5, { min: 0, max: 255 }],
+    ["size", 1024, { min: 0, max: 4096 }],
+    ["size", "8K", { min: 0, max: 4096 }],
+    ["size", "1e3K", { min: 0, max: 2 ** 30 }],
+    ["size", "3K", { min: 0, max: 4096, step: 2048 }],
+    ["boolean", "true", {}],
+    ["string", "c", { enum: ["a", "b"] }],
+    ["string", 7, {}],
+    ["path", null, {}],
+    ["strings", ["a", 1], {}],
+    ["strings", "a", {}],
+  ] as const).map(([type, value, more]) =>
+    [
+      `${type} ${JSON.stringify(value)} as a default`,
+      option({ ...described, type, default: value, ...more }),
+      "declares option it with a default that it would not take (see options in plugins/API.md)",
+    ] as const
+  ),
+  [
+    "an option that is optional and has a default",
+    option({ ...described, type: "boolean", default: true, optional: true }),
+    "declares option it as optional, and with a default: one of both (see options in plugins/API.md)",
+  ],
   [
     "a list of permissions",
     { ...good, permissions: ["read"] },
