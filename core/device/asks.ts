@@ -1,7 +1,7 @@
 // Thread: main
 // What a device asks for with the options that it is given.
 import type { PermissionSet } from "../manifest/built_in.ts";
-import { resolve } from "../manifest/paths.ts";
+import { findProgram, resolve } from "../manifest/paths.ts";
 import type { PermissionName } from "../plugin.ts";
 import type { ModuleDeclaration } from "./module_declaration.ts";
 
@@ -34,6 +34,7 @@ function askedValue(
   folder: string,
 ): string {
   if (kind === "read" || kind === "write") return resolve(folder, value);
+  if (kind === "run") return findProgram(value, folder) ?? value;
   if (kind !== "net" || !URL.canParse(value)) return value;
   const { protocol, hostname, port } = new URL(value);
   if (hostname === "") return value;

@@ -18,3 +18,18 @@ export function fromFileUrl(url: string | URL): string {
   const convert: (url: string | URL) => string = fromFileUrlUntyped;
   return convert(url);
 }
+
+/** The absolute path of a program: a name without a slash is looked up in PATH. Null where there is none. */
+export function findProgram(name: string, folder: string): string | null {
+  if (name.includes("/")) return resolve(folder, name);
+  for (const place of (Deno.env.get("PATH") ?? "").split(":")) {
+    const path = resolve(place, name);
+    try {
+      const { isFile, mode } = Deno.statSync(path);
+      if (isFile && ((mode ?? 0) & 0o111) !== 0) return path;
+    } catch {
+      // The next place.
+    }
+  }
+  return null;
+}

@@ -11,7 +11,7 @@ import type {
 } from "./config.ts";
 import { FileSet } from "./files.ts";
 import { resolveOptions } from "./options.ts";
-import { fromFileUrl, resolve, toFileUrl } from "./paths.ts";
+import { findProgram, fromFileUrl, resolve, toFileUrl } from "./paths.ts";
 import type { Manifest } from "./schema.ts";
 import { formatSize, parseSize } from "./size.ts";
 import { quote } from "./text.ts";
@@ -75,7 +75,7 @@ function resolveDevice(
     integrity: (device as { integrity?: string | false }).integrity,
     virtio: resolveVirtio(device.virtio, `${field}.virtio`),
     options,
-    permissions: permissionsOf(device, consequences, absolute),
+    permissions: permissionsOf(device, consequences, absolute, field),
     disk,
   };
 }
@@ -102,7 +102,7 @@ function resolveBackEnd(
       kick: "ioeventfd",
     },
     options: {},
-    permissions: permissionsOf({ use: device.use }, {}, absolute),
+    permissions: permissionsOf({ use: device.use }, {}, absolute, field),
     disk: undefined,
     backEnd: resolveVhostUser(device, field, absolute, files),
   };
@@ -222,6 +222,7 @@ function permissionsOf(
   device: Device,
   consequences: Consequences,
   absolute: (path: string) => string,
+  field: string,
 ): PermissionSet {
   const granted = device.permissions ?? {};
   const implied = consequences.permissions ?? {};
@@ -233,8 +234,16 @@ function permissionsOf(
     write: merge("write", absolute),
     net: merge("net"),
     env: merge("env"),
-    // A program without a slash is looked up in PATH.
-    run: merge("run", (name) => name.includes("/") ? absolute(name) : name),
+    run: merge("run", (name) => {
+      const path = findProgram(name, absolute("."));
+      if (path !== null) return path;
+      throw new ManifestError(
+        `${field}.permissions.run`,
+        `there is no program ${
+          quote(name)
+        } in PATH; install it, or name its path`,
+      );
+    }),
     import: merge("import"),
   };
 }

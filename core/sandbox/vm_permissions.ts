@@ -90,11 +90,15 @@ export function refuseComma(value: string): void {
   );
 }
 
-/** The variables of the environment that are granted, where they are set. */
+/**
+ * The variables of the environment that are granted, where they are set; and PATH, which Deno itself finds granted
+ * programs by.
+ */
 export function grantedEnvironment(
-  { env }: Pick<PermissionSet, "env">,
+  { env, run }: Pick<PermissionSet, "env" | "run">,
 ): Record<string, string> {
-  const set = env.map((name) => [name, Deno.env.get(name)] as const);
+  const names = run.length > 0 ? [...env, "PATH"] : env;
+  const set = names.map((name) => [name, Deno.env.get(name)] as const);
   return Object.fromEntries(
     set.filter((entry): entry is [string, string] => entry[1] !== undefined),
   );

@@ -52,12 +52,12 @@ const FATAL: Readonly<Record<string, RegExp>> = {
 
 async function start(
   sandbox: "deno" | "strict",
-  isolation: "process" | "worker" = "process",
+  more: Readonly<Record<string, unknown>> = {},
 ) {
   const vm = await Vm.start(
     hello("exit=spin", [
       { use: "console" },
-      { use: MODULE, name: "hostile", isolation },
+      { use: MODULE, name: "hostile", ...more },
     ]),
     { sandbox },
   );
@@ -151,7 +151,7 @@ kvmTest("A plugin that spins for ever is killed with its VM", async () => {
 kvmTest(
   "A plugin in the VM's process reaches neither what the VM says nor what it is told",
   async () => {
-    const { vm, attack } = await start("strict", "worker");
+    const { vm, attack } = await start("strict", { isolation: "worker" });
     await using _ = vm;
     const forged = await attack("forge messages of the VM", /done/);
     assertMatch(forged, /^done: \d+$/);
@@ -162,5 +162,18 @@ kvmTest(
     await goesOn(vm);
     await vm.stop();
     assertEquals((await vm.wait()).reason, "stopped");
+  },
+);
+
+kvmTest(
+  "A plugin runs the programs that it is granted, and no others",
+  async () => {
+    const permissions = { run: ["sh"] };
+    const { vm, attack } = await start("strict", { permissions });
+    await using _ = vm;
+    const ran = await attack("spawn by name", /done|refused/);
+    assertMatch(ran, /^done: .*"success":true/);
+    assertMatch(await attack("spawn", /refused/), /run access to "\/bin\/sh"/);
+    await vm.stop();
   },
 );

@@ -1,3 +1,4 @@
+import { findProgram } from "../../../core/manifest/paths.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import { ManifestError } from "../../../core/errors.ts";
 import { parseManifest } from "../../../core/manifest/load.ts";
@@ -129,7 +130,7 @@ Deno.test("parseManifest() passes a module its options and grants what is writte
       permissions: {
         read: ["data", "/etc/hosts", "data"],
         net: ["example.org:443"],
-        run: ["git", "./tool"],
+        run: ["sh", "./tool"],
         ffi: false,
       },
     };
@@ -153,7 +154,7 @@ Deno.test("parseManifest() passes a module its options and grants what is writte
         ...NOTHING,
         read: [`${dir}/data`, "/etc/hosts"],
         net: ["example.org:443"],
-        run: ["git", `${dir}/tool`],
+        run: [findProgram("sh", "/")!, `${dir}/tool`],
       },
       disk: undefined,
     }]);
