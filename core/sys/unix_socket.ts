@@ -153,11 +153,21 @@ export class UnixSocket extends Fd {
     return UnixSocket.#at("connect", path);
   }
 
+  /** Creates `path`; whoever connects is refused until somebody listens. */
+  static bindTo(path: string): UnixSocket {
+    return UnixSocket.#at("bind", path);
+  }
+
   /** Creates `path` and listens there. */
   static listen(path: string): UnixSocket {
-    const socket = UnixSocket.#at("bind", path);
-    check("listen", libc.listen(socket.fd, BACKLOG));
+    const socket = UnixSocket.bindTo(path);
+    socket.listen();
     return socket;
+  }
+
+  /** From now on connections are taken. */
+  listen(): void {
+    check("listen", libc.listen(this.fd, BACKLOG));
   }
 
   /** Two that are connected to each other. */

@@ -1,13 +1,13 @@
 // Thread: main
 // What a device's process and the VM tell each other beside vhost-user, as lines of JSON: what the device declares,
-// logs and posts. The process listens; the VM connects.
+// logs and posts. Each has one end of a pair of sockets.
 import type { FromWorker, ToWorker } from "../device/messages.ts";
 import { isFromWorker } from "../device/messages.ts";
 import { Fd } from "../sys/fd.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
 import { encodeLine, readLines } from "../sys/json_lines.ts";
 import { check, F_DUPFD_CLOEXEC, libc } from "../sys/libc.ts";
-import { UnixSocket } from "../sys/unix_socket.ts";
+import type { UnixSocket } from "../sys/unix_socket.ts";
 
 /** Device process → VM. */
 export type FromDevice = Extract<
@@ -129,11 +129,4 @@ function concat(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return all;
-}
-
-/** The VM's end; throws a SysError where nobody listens yet. */
-export function connectControl(
-  path: string,
-): ControlChannel<FromDevice, ToDevice> {
-  return new ControlChannel(UnixSocket.connect(path), isFromDevice);
 }

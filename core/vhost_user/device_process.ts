@@ -4,17 +4,20 @@ import { HostDisk } from "../device/host_disk.ts";
 import type { DiskConfig, PermissionSet } from "../manifest/built_in.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
 import { closeProcess } from "../sandbox/closing.ts";
-import { decodeLine, readLines } from "../sys/json_lines.ts";
+import { readLines } from "../sys/json_lines.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import type { TraceKind } from "../virtio/trace.ts";
 import { BackEnd } from "./back_end.ts";
-import { claimSocket } from "./claim_socket.ts";
-import type { FromDevice } from "./control.ts";
-import { ControlServer } from "./control_server.ts";
+import {
+  ControlChannel,
+  type FromDevice,
+  isToDevice,
+  type ToDevice,
+} from "./control.ts";
 import { EndSignals } from "./end_signals.ts";
 import { Listener } from "./listener.ts";
 
-/** What this process is told, as a line of JSON on stdin or as its one argument. */
+/** What this process is told, as a line of JSON on stdin. Its sockets it inherits: it makes none. */
 export interface DeviceProcessInit {
   readonly name: string;
   /** URL of the device's module. */
@@ -24,10 +27,10 @@ export interface DeviceProcessInit {
   readonly disk?: DiskConfig | undefined;
   readonly virtio: VirtioConfig;
   readonly trace?: readonly TraceKind[];
-  /** Where to listen for front ends: a path, or the number of a listening socket that was inherited. */
-  readonly socket: string | number;
-  /** Where to listen for the VM's control connection (control.ts). */
-  readonly control: string | null;
+  /** Number of a socket that is bound, for front ends. */
+  readonly socket: number;
+  /** Number of a socket that is connected to its owner (control.ts). */
+  readonly control: number;
 }
 
 closeProcess();
@@ -35,8 +38,6 @@ const init = await readInit();
 Deno.exit(await serve(init));
 
 async function readInit(): Promise<DeviceProcessInit> {
-  const [argument] = Deno.args;
-  if (argument !== undefined) return decodeLine(argument) as DeviceProcessInit;
   for await (const message of readLines(Deno.stdin.readable)) {
     return message as DeviceProcessInit;
   }
@@ -45,23 +46,24 @@ async function readInit(): Promise<DeviceProcessInit> {
 
 /** Returns the process's exit status. */
 async function serve(init: DeviceProcessInit): Promise<number> {
-  const { name, socket, disk: image } = init;
+  const { name, disk: image } = init;
   using end = new EndSignals();
   try {
     using disk = image ? new HostDisk(image, name) : undefined;
     const { backEnd, control } = open(init, disk);
     await backEnd.start();
-    control?.send({ type: "declared", declaration: backEnd.host.declaration });
-    using listener = new Listener(
-      typeof socket === "string" ? claimSocket(socket) : new UnixSocket(socket),
-    );
+    control.send({ type: "declared", declaration: backEnd.host.declaration });
+    const socket = new UnixSocket(init.socket);
+    // Whoever connects from now on is answered at once.
+    socket.listen();
+    using listener = new Listener(socket);
     end.act(() => {
       listener.close();
       backEnd.hangUp();
     });
     await backEnd.serveAll(listener);
     await backEnd.close();
-    await control?.close();
+    await control.close();
     return 0;
   } catch (error) {
     tell(`${name}: ${error instanceof Error ? error.message : error}`);
@@ -70,37 +72,43 @@ async function serve(init: DeviceProcessInit): Promise<number> {
 }
 
 function open(init: DeviceProcessInit, disk: HostDisk | undefined) {
-  const { control: path, trace = [] } = init;
-  const backEndOf = (say: (message: FromDevice) => void) =>
-    new BackEnd({
-      ...init,
-      // Its imports need no launcher: this process has no more rights than the device, but for what Paddock is.
-      builtIn: true,
-      trace,
-      onTrace: (event) => say({ type: "trace", event }),
-      punchHole: (offset, length) => disk?.punchHole(offset, length) ?? false,
-      onDriverError: (section, message) =>
-        say({ type: "driver-error", section, message }),
-      onFault: ({ message }) => say({ type: "failed", message }),
-      onLog: (message) => say({ type: "log", message }),
-      onViolation: (message) =>
-        say({ type: "log", message: `its front end ${message}` }),
-    });
-  if (path === null) {
-    return { backEnd: backEndOf(print), control: null };
-  }
-  const control: ControlServer = new ControlServer(
-    claimSocket(path),
-    ({ data }) => backEnd.host.port.postMessage(data),
+  const { trace = [] } = init;
+  const control = new ControlChannel<ToDevice, FromDevice>(
+    new UnixSocket(init.control),
+    isToDevice,
   );
-  const backEnd = backEndOf((message) => control.send(message));
-  backEnd.host.port.onmessage = (data) => control.send({ type: "port", data });
+  const say = (message: FromDevice) => control.send(message);
+  const backEnd: BackEnd = new BackEnd({
+    ...init,
+    // Its imports need no launcher: this process has no more rights than the device, but for what Paddock is.
+    builtIn: true,
+    trace,
+    onTrace: (event) => say({ type: "trace", event }),
+    punchHole: (offset, length) => disk?.punchHole(offset, length) ?? false,
+    onDriverError: (section, message) =>
+      say({ type: "driver-error", section, message }),
+    onFault: ({ message }) => say({ type: "failed", message }),
+    onLog: (message) => say({ type: "log", message }),
+    onViolation: (message) =>
+      say({ type: "log", message: `its front end ${message}` }),
+  });
+  backEnd.host.port.onmessage = (data) => say({ type: "port", data });
+  hear(control, backEnd);
   return { backEnd, control };
 }
 
-/** Where there is no VM to tell, the user is told. */
-function print(message: FromDevice): void {
-  if ("message" in message) tell(message.message);
+/** Hands on what the owner posts, until it hangs up. */
+async function hear(
+  control: ControlChannel<ToDevice, FromDevice>,
+  backEnd: BackEnd,
+): Promise<void> {
+  try {
+    for await (const { data } of control.messages()) {
+      backEnd.host.port.postMessage(data);
+    }
+  } catch {
+    // An owner that sends what is no message is not heard any more.
+  }
 }
 
 function tell(line: string): void {

@@ -21,9 +21,15 @@ import {
 } from "../sandbox/vm_permissions.ts";
 import { eachLine } from "../sys/text_lines.ts";
 import { encodeLine } from "../sys/json_lines.ts";
+import { UnixSocket } from "../sys/unix_socket.ts";
 import type { TraceEvent, TraceKind } from "../virtio/trace.ts";
-import { connectControl, type ControlChannel } from "./control.ts";
-import type { FromDevice, ToDevice } from "./control.ts";
+import {
+  ControlChannel,
+  type FromDevice,
+  isFromDevice,
+  type ToDevice,
+} from "./control.ts";
+import { removeSocket } from "./claim_socket.ts";
 import type { DeviceProcessInit } from "./device_process.ts";
 
 /** Private memory of a device beyond what its process starts with; guest RAM is shared, and not counted. */
@@ -33,9 +39,8 @@ const WORKERS = 3;
 /** A device that dies at once dies again; it is given up after this many times without a minute of life. */
 const MAX_DEATHS = 5;
 const LIFE_MS = 60_000;
-/** Between a death and the next start, and between looks for a socket. */
+/** Between a death and the next start. */
 const PAUSE_MS = 100;
-const LOOK_MS = 10;
 const END_MS = 5_000;
 /** Lines and messages of a device in a second. */
 const MAX_LINES = 100;
@@ -44,6 +49,8 @@ const MAX_TEXT = 1000;
 /** Messages to a device that is not there; what comes later is lost. */
 const MAX_EARLY = 1000;
 const SIGKILL = 9;
+/** Number of the first descriptor that a child gets beside its streams. */
+const FIRST_FD = 3;
 
 /** What devices have to say. */
 export interface ProcessEvents {
@@ -179,19 +186,19 @@ class DeviceProcess {
     return child.missing;
   }
 
-  get #controlPath(): string {
-    return `${this.#folder}/control`;
-  }
-
   async #spawn(): Promise<Child> {
     const { name, module, options, disk, virtio } = this.device;
     const { sandbox, trace } = this.#options;
-    const folder = this.#folder;
+    // The process makes no sockets: it gets those that it needs.
+    using stack = new DisposableStack();
+    removeSocket(this.backEnd.socket);
+    const front = stack.use(UnixSocket.bindTo(this.backEnd.socket));
+    const [ours, theirs] = UnixSocket.pair();
+    stack.use(theirs);
     const grants = this.device.permissions;
     const permissions = {
       ...grants,
-      read: [...grants.read, ...moduleFolders(module), folder],
-      write: [...grants.write, folder],
+      read: [...grants.read, ...moduleFolders(module)],
       import: [...grants.import, ...importHosts(module)],
     };
     const child = await spawnConfined({
@@ -204,7 +211,7 @@ class DeviceProcess {
       seccomp: {
         run: grants.run.length > 0,
         write: grants.write.length > 0,
-        sockets: grants.net.length > 0 ? "inet" : "unix",
+        sockets: grants.net.length > 0 ? "inet" : "none",
       },
       memory: {
         bytes: MEMORY,
@@ -212,6 +219,7 @@ class DeviceProcess {
         // Guest RAM, while it is being mapped.
         spare: 2 * this.#options.ram,
       },
+      fds: [front.fd, theirs.fd],
       audit: {
         granted: permissions,
         onRefused: (attempt) => this.#events.onLog(name, attempt),
@@ -235,20 +243,18 @@ class DeviceProcess {
       disk,
       virtio,
       trace,
-      socket: this.backEnd.socket,
-      control: this.#controlPath,
+      socket: FIRST_FD,
+      control: FIRST_FD + 1,
     };
     const input = child.stdin!.getWriter();
     // One that died at once is told by its status.
     input.write(encodeLine(init)).then(() => input.close()).catch(() => {});
-    this.#listen(child);
+    this.#listen(child, new ControlChannel(ours, isFromDevice));
     return child;
   }
 
   /** Hears one process until it ends. */
-  async #listen(child: Child): Promise<void> {
-    const control = await this.#connect(child);
-    if (control === null) return;
+  async #listen(child: Child, control: Control): Promise<void> {
     this.#control = control;
     for (const data of this.#early.splice(0)) this.port.postMessage(data);
     try {
@@ -262,20 +268,6 @@ class DeviceProcess {
       child.kill(SIGKILL);
     }
     if (this.#control === control) this.#control = null;
-  }
-
-  /** It listens once its modules are loaded; null when it ends before. */
-  async #connect(child: Child): Promise<Control | null> {
-    let ended = false;
-    child.status.then(() => ended = true);
-    while (!ended && !this.#closing) {
-      try {
-        return connectControl(this.#controlPath);
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      }
-    }
-    return null;
   }
 
   #receive(message: FromDevice): void {

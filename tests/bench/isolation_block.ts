@@ -66,7 +66,7 @@ async function inWorker(path: string): Promise<Driver> {
 }
 
 async function inProcess(folder: string, path: string): Promise<Driver> {
-  const process = new DeviceProcess(folder, {
+  const process = await DeviceProcess.spawn(folder, {
     module: builtIn("block"),
     options: options(path),
     grants: grants(path),

@@ -1,80 +1,109 @@
 // A device in a process of its own, which can be killed and started again.
-import { Connection } from "../../core/vhost_user/connection.ts";
-import type { DeviceProcessInit } from "../../core/vhost_user/device_process.ts";
+import type { Child } from "../../core/sandbox/child.ts";
+import { spawnConfined } from "../../core/sandbox/spawn.ts";
 import { encodeLine } from "../../core/sys/json_lines.ts";
+import { UnixSocket } from "../../core/sys/unix_socket.ts";
+import { removeSocket } from "../../core/vhost_user/claim_socket.ts";
+import { Connection } from "../../core/vhost_user/connection.ts";
+import {
+  ControlChannel,
+  type FromDevice,
+  isFromDevice,
+  type ToDevice,
+} from "../../core/vhost_user/control.ts";
+import type { DeviceProcessInit } from "../../core/vhost_user/device_process.ts";
 import { builtIn, MODERN, within } from "./fake_machine.ts";
 
-const ENTRY =
-  new URL("../../core/vhost_user/device_process.ts", import.meta.url).href;
+const ENTRY = new URL(
+  "../../core/vhost_user/device_process.ts",
+  import.meta.url,
+);
 const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
+const SIGNALS = { SIGKILL: 9, SIGTERM: 15 } as const;
 
 /** A device's process, which is killed at the latest when its test ends. */
 export class DeviceProcess implements AsyncDisposable {
   readonly init: DeviceProcessInit;
-  #child!: Deno.ChildProcess;
+  readonly socket: string;
+  /** Its owner's end of the control connection. */
+  control!: ControlChannel<FromDevice, ToDevice>;
+  #child!: Child;
+  #printed!: Promise<string>;
 
-  constructor(folder: string, init: Partial<DeviceProcessInit>) {
+  private constructor(folder: string, init: Partial<DeviceProcessInit>) {
+    this.socket = `${folder}/dev0.sock`;
     this.init = {
       name: "dev0",
       module: builtIn("rng"),
       options: {},
       grants: NOTHING,
       virtio: MODERN,
-      socket: `${folder}/dev0.sock`,
-      control: null,
+      socket: 3,
+      control: 4,
       ...init,
     };
-    this.start();
   }
 
-  /** By argument; `stdin` for the other way. */
-  start(how: "argument" | "stdin" = "argument"): void {
-    const line = encodeLine(this.init);
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: [
-        ...["run", "-A", "--no-check", "--quiet", ENTRY],
-        ...how === "argument" ? [new TextDecoder().decode(line).trim()] : [],
-      ],
-      stdin: how === "stdin" ? "piped" : "null",
+  static async spawn(
+    folder: string,
+    init: Partial<DeviceProcessInit>,
+  ): Promise<DeviceProcess> {
+    const device = new DeviceProcess(folder, init);
+    await device.start();
+    return device;
+  }
+
+  async start(): Promise<void> {
+    using stack = new DisposableStack();
+    removeSocket(this.socket);
+    const front = stack.use(UnixSocket.bindTo(this.socket));
+    const [ours, theirs] = UnixSocket.pair();
+    stack.use(theirs);
+    this.control = new ControlChannel<FromDevice, ToDevice>(ours, isFromDevice);
+    this.#child = await spawnConfined({
+      sandbox: "off",
+      entry: ENTRY,
+      permissions: [],
+      fds: [front.fd, theirs.fd],
+      stdin: "piped",
       stdout: "null",
       stderr: "piped",
-    }).spawn();
-    if (how === "stdin") this.#child.stdin.getWriter().write(line);
+    });
+    this.#printed = new Response(this.#child.stderr).text();
+    const input = this.#child.stdin!.getWriter();
+    await input.write(encodeLine(this.init));
+    await input.close();
   }
 
   /** Ends it, and returns its exit status and what it printed. */
   async end(
     signal: "SIGKILL" | "SIGTERM",
   ): Promise<{ code: number; text: string }> {
-    this.#child.kill(signal);
+    this.#child.kill(SIGNALS[signal]);
     return await this.ended();
   }
 
   /** Its exit status and what it printed, once it has ended by itself. */
   async ended(): Promise<{ code: number; text: string }> {
-    const { code, stderr } = await within(this.#child.output());
-    return { code, text: new TextDecoder().decode(stderr) };
+    const { code } = await within(this.#child.status);
+    return { code, text: await within(this.#printed) };
   }
 
   /** Connects as soon as it listens. */
   async connect(): Promise<Connection> {
-    return await retry(() => Connection.connect(this.init.socket as string));
+    return await retry(() => Connection.connect(this.socket));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      this.#child.kill("SIGKILL");
-    } catch {
-      // It has ended.
-    }
-    if (!this.#child.stderr.locked) await this.#child.stderr.cancel();
-    await this.#child.status;
+    await this.#child[Symbol.asyncDispose]();
+    await this.#printed;
+    await this.control.close();
   }
 }
 
 /** Does what may fail until a process is up. */
 export async function retry<T>(work: () => T): Promise<T> {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 30_000;
   for (;;) {
     try {
       return work();

@@ -111,12 +111,12 @@ Deno.test("A paused device finishes what is in flight, and goes on where it was"
 for (const format of ["split", "packed"] as const) {
   Deno.test(`A VM does not notice that the process of its device is killed under load, on a ${format} ring`, () =>
     withFolder(async (folder) => {
-      await using device = new DeviceProcess(folder, {
+      await using device = await DeviceProcess.spawn(folder, {
         module: ECHO,
         virtio: { ...MODERN, ring: format },
       });
       await using vm = await FakeVm.start({
-        connect: () => Connection.connect(device.init.socket as string),
+        connect: () => Connection.connect(device.socket),
         virtio: { ring: format },
       });
       await vm.negotiate(format === "packed" ? 5 : 1);
@@ -135,7 +135,7 @@ for (const format of ["split", "packed"] as const) {
         }, 15_000);
         if (life === 4) break;
         await device.end("SIGKILL");
-        device.start();
+        await device.start();
       }
       assertEquals(await vm.read(0x070), 0xf);
       assertEquals(vm.driverErrors, []);

@@ -1,13 +1,10 @@
 // A device in a process of its own: served, killed under load and started again with nothing lost, its control channel.
 
-import { assert, assertEquals } from "@std/assert";
-import {
-  connectControl,
-  type ControlChannel,
-  type FromDevice,
-  type ToDevice,
-} from "../../../core/vhost_user/control.ts";
-import { DeviceProcess, retry } from "../../support/device_process.ts";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { HostError } from "../../../core/errors.ts";
+import { claimSocket } from "../../../core/vhost_user/claim_socket.ts";
+import type { FromDevice } from "../../../core/vhost_user/control.ts";
+import { DeviceProcess } from "../../support/device_process.ts";
 import { FakeRing } from "../../support/fake_driver.ts";
 import { ECHO, Load, SIZE } from "../../support/fake_load.ts";
 import {
@@ -24,7 +21,7 @@ import { withFolder } from "../../support/folder.ts";
 for (const format of ["split", "packed"] as const) {
   Deno.test(`A ${format} ring loses nothing, and gets nothing twice, when its device's process is killed under load`, () =>
     withFolder(async (folder) => {
-      await using device = new DeviceProcess(folder, {
+      await using device = await DeviceProcess.spawn(folder, {
         module: ECHO,
         virtio: { ...MODERN, ring: format },
       });
@@ -48,11 +45,11 @@ for (const format of ["split", "packed"] as const) {
           load.turn();
           front.kick();
           return load.done >= goal;
-        }, 10_000);
+        });
         if (life === 5) break;
         await device.end("SIGKILL");
         await front.hungUp();
-        device.start();
+        await device.start();
       }
       assertEquals((await device.end("SIGTERM")).code, 0);
     }));
@@ -76,7 +73,7 @@ async function next(
   type: FromDevice["type"],
 ): Promise<Record<string, unknown>> {
   for (;;) {
-    const { value, done } = await within(messages.next(), 8000);
+    const { value, done } = await within(messages.next());
     if (done) throw new Error(`no ${type}`);
     if (value.type === type) return value as unknown as Record<string, unknown>;
   }
@@ -84,15 +81,11 @@ async function next(
 
 Deno.test("The control channel tells what the device declares, logs, posts and fails at", () =>
   withFolder(async (folder) => {
-    await using device = new DeviceProcess(folder, {
+    await using device = await DeviceProcess.spawn(folder, {
       module: TALKATIVE,
       options: { word: "hello" },
-      control: `${folder}/control`,
     });
-    await device.end("SIGKILL");
-    device.start("stdin");
-    const open = () => retry(() => connectControl(`${folder}/control`));
-    const control: ControlChannel<FromDevice, ToDevice> = await open();
+    const { control } = device;
     const messages = control.messages();
     const log = await next(messages, "log");
     assertEquals(log.message, "made with hello");
@@ -120,31 +113,18 @@ Deno.test("The control channel tells what the device declares, logs, posts and f
       const violation = await next(messages, "log");
       assert(`${violation.message}`.includes("request 99"));
     }
-    await control.close();
-    await messages.next();
-    // The next one is told again.
-    const again = await open();
-    const told = again.messages();
-    assertEquals((await next(told, "declared")).declaration, declaration);
     assertEquals((await device.end("SIGTERM")).code, 0);
-    await told.next();
-    await again.close();
+    assertEquals((await within(messages.next())).done, true);
   }));
 
-Deno.test("A device process refuses a socket that is in use, and takes one that was left", () =>
+Deno.test("claimSocket() refuses a socket that is in use, and takes one that was left", () =>
   withFolder(async (folder) => {
-    await using first = new DeviceProcess(folder, { options: { maxBytes: 9 } });
-    using connection = await first.connect();
-    await using second = new DeviceProcess(folder, {
-      options: { maxBytes: 9 },
-    });
-    const { code, text } = await second.ended();
-    assertEquals(code, 1);
-    assert(text.includes("in use"), text);
-    connection.close();
-    await first.end("SIGKILL");
-    await using third = new DeviceProcess(folder, { options: { maxBytes: 9 } });
-    using _ = await third.connect();
-    const mode = (await Deno.stat(`${folder}/dev0.sock`)).mode! & 0o777;
-    assertEquals(mode, 0o600);
+    const path = `${folder}/socket`;
+    const first = claimSocket(path);
+    assertThrows(() => claimSocket(path), HostError, "in use");
+    first.close();
+    using _second = claimSocket(path);
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
+    await Deno.writeTextFile(`${folder}/file`, "");
+    assertThrows(() => claimSocket(`${folder}/file`), HostError, "in use");
   }));
