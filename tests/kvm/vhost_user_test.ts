@@ -3,26 +3,19 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { UnixSocket } from "../../core/sys/unix_socket.ts";
 import { Vm } from "../../core/vm.ts";
+import { findQemu } from "../lab/lab.ts";
+import { libraryPath } from "../lab/qemu.ts";
 import { withFolder } from "../support/folder.ts";
 import { hello, paddock, readUntil, runToEnd, within } from "./hello.ts";
 import { kvmTest } from "./host.ts";
 
-const DAEMON = "qemu-storage-daemon";
-
-async function hasDaemon(): Promise<boolean> {
-  try {
-    return (await new Deno.Command(DAEMON, { args: ["--version"] }).output())
-      .success;
-  } catch {
-    return false;
-  }
-}
-
+const found = await findQemu();
+const qemu = "qemu" in found ? found.qemu : "";
 /** A test that needs the daemon. */
-const daemonTest = await hasDaemon()
+const daemonTest = "qemu" in found
   ? kvmTest
   : (name: string, fn: () => Promise<void>) =>
-    Deno.test.ignore(`${name} (skipped: there is no ${DAEMON})`, fn);
+    Deno.test.ignore(`${name} (skipped: ${found.reason})`, fn);
 
 /** Runs the daemon with a disk of 1 MiB, `disk.img`, at `s.sock`. */
 async function withDaemon(
@@ -33,7 +26,9 @@ async function withDaemon(
       `${folder}/disk.img`,
       new Uint8Array(1 << 20).fill(0x5a),
     );
-    const daemon = new Deno.Command(DAEMON, {
+    const program = `${qemu}/usr/bin/qemu-storage-daemon`;
+    const daemon = new Deno.Command(program, {
+      env: { LD_LIBRARY_PATH: libraryPath(qemu) },
       args: [
         "--blockdev",
         `driver=file,node-name=disk,filename=${folder}/disk.img`,
@@ -43,7 +38,7 @@ async function withDaemon(
       stdin: "null",
     }).spawn();
     try {
-      await within(5000, "its start", listens(`${folder}/s.sock`));
+      await within(30_000, "its start", listens(`${folder}/s.sock`));
       await test(folder, daemon);
     } finally {
       try {
