@@ -5,6 +5,7 @@ import { type Machine, startMachine } from "./machine.ts";
 import type { VmConfig } from "./manifest/config.ts";
 import type { VcpuExit } from "./vcpu/messages.ts";
 import { VcpuHandle } from "./vcpu/handle.ts";
+import type { ConnectTo } from "./vhost_user/attach.ts";
 import type {
   EmitVmEvent,
   StartOptions,
@@ -19,11 +20,12 @@ const POWER = {
   panic: "the guest's kernel panicked",
 } as const;
 
-/** A VM in this process; vCPU 0's thread starts up at once. */
-export function localStarter(): VmStarter {
+/** A VM in this process; vCPU 0's thread starts up at once. `connectTo` is for a process that may make no sockets. */
+export function localStarter(connectTo?: ConnectTo): VmStarter {
   const vcpu0 = new VcpuHandle();
   return {
-    start: (config, emit, options) => start(config, vcpu0, emit, options),
+    start: (config, emit, options) =>
+      start(config, vcpu0, emit, options, connectTo),
     abandon: () => vcpu0.abandon(),
   };
 }
@@ -33,6 +35,7 @@ async function start(
   vcpu0: VcpuHandle,
   emit: EmitVmEvent,
   options: StartOptions,
+  connectTo: ConnectTo | undefined,
 ): Promise<VmBackend> {
   const image = await openBoot(config.boot, options);
   // The guest may end while the machine is still being assembled.
@@ -41,19 +44,26 @@ async function start(
   const end = (exit: VmExit) =>
     ending ??= stop(assembled.promise, exit).then((exit) => emit("exit", exit));
   try {
-    const machine = await startMachine(config, image, vcpu0, {
-      onRunning: () => emit("started", null),
-      onPower: (event) => {
-        if (event === "panic") emit("guestpanic", null);
-        end({ reason: event, detail: POWER[event] });
+    const machine = await startMachine(
+      config,
+      image,
+      vcpu0,
+      {
+        onRunning: () => emit("started", null),
+        onPower: (event) => {
+          if (event === "panic") emit("guestpanic", null);
+          end({ reason: event, detail: POWER[event] });
+        },
+        onVcpuExit: (vcpu, exit) => void end(vcpuExit(vcpu, exit)),
+        onDriverError: (device, section, message) =>
+          emit("drivererror", { device, section, message }),
+        onFault: (error) => emit("devicefault", error),
+        onLog: (device, message) => emit("log", { device, message }),
+        onTrace: (device, event) => emit("trace", { device, event }),
       },
-      onVcpuExit: (vcpu, exit) => void end(vcpuExit(vcpu, exit)),
-      onDriverError: (device, section, message) =>
-        emit("drivererror", { device, section, message }),
-      onFault: (error) => emit("devicefault", error),
-      onLog: (device, message) => emit("log", { device, message }),
-      onTrace: (device, event) => emit("trace", { device, event }),
-    }, options.trace);
+      options.trace,
+      connectTo,
+    );
     assembled.resolve(machine);
     return backendOf(machine, end);
   } finally {

@@ -40,7 +40,7 @@ import {
 import { nextTask } from "./sys/next_task.ts";
 import { signalEventFd } from "./sys/fd.ts";
 import { VcpuHandle } from "./vcpu/handle.ts";
-import { BackEnds } from "./vhost_user/attach.ts";
+import { BackEnds, type ConnectTo } from "./vhost_user/attach.ts";
 import type { TraceKind } from "./virtio/trace.ts";
 import type { VcpuExit, VcpuInit, VcpuRange } from "./vcpu/messages.ts";
 
@@ -143,11 +143,12 @@ export async function startMachine(
   vcpu0: VcpuHandle,
   events: MachineEvents,
   trace: readonly TraceKind[] = [],
+  connectTo?: ConnectTo,
 ): Promise<Machine> {
   await using stack = new AsyncDisposableStack();
   using kvm = new KvmSystem();
   requireKvm(kvm, config.cpus);
-  const backEnds = stack.use(await BackEnds.attach(config.devices));
+  const backEnds = stack.use(await BackEnds.attach(config.devices, connectTo));
   // Other programs are to map it.
   const asMemfd = backEnds.isEmpty ? undefined : true;
   const memory = stack.use(new GuestMemory(config.memory, asMemfd));

@@ -21,6 +21,8 @@ import {
 } from "./sandbox/vm_permissions.ts";
 import { RunFolder } from "./sys/run_folder.ts";
 import { eachLine } from "./sys/text_lines.ts";
+import { UnixSocket } from "./sys/unix_socket.ts";
+import { BrokerServer } from "./vhost_user/broker.ts";
 import type { VmStarter } from "./vm_backend.ts";
 import { VmLink } from "./vm_link.ts";
 
@@ -36,7 +38,10 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
       const { path: folder } = stack.use(await RunFolder.create());
       stack.defer(coolSpawn);
       const prepared = await prepareVm(config, folder, options);
-      const child = stack.use(await spawnVm(prepared, sandbox));
+      const [ours, theirs] = UnixSocket.pair();
+      stack.use(new BrokerServer(ours, socketsOf(prepared)));
+      using asked = theirs;
+      const child = stack.use(await spawnVm(prepared, sandbox, asked));
       tellMissing(child.missing);
       const lines = new RateLimit(MAX_LINES);
       eachLine(child.stderr!, (line) => {
@@ -55,6 +60,7 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
 function spawnVm(
   config: VmConfig,
   sandbox: SandboxLevel,
+  broker: UnixSocket,
 ): Promise<Child> {
   const permissions = vmPermissions(config, {
     manifest: undefined,
@@ -72,8 +78,10 @@ function spawnVm(
       write: config.devices.some(({ backEnd, builtIn, permissions }) =>
         backEnd === undefined && !builtIn && permissions.write.length > 0
       ),
-      sockets: socketsFor(config, permissions.net),
+      // Those of its devices' back ends come by the broker.
+      sockets: permissions.net.length > 0 ? "inet" : "none",
     },
+    fds: [broker.fd],
     // Whose code it was, Deno does not say.
     ...sandbox === "off" ? {} : {
       audit: {
@@ -87,11 +95,11 @@ function spawnVm(
   });
 }
 
-/** Whoever may make a unix socket may connect to any that the user may: Landlock does not look at paths there. */
-function socketsFor(
-  { devices }: VmConfig,
-  net: readonly string[],
-): "none" | "unix" | "inet" {
-  if (net.length > 0) return "inet";
-  return devices.some(({ backEnd }) => backEnd !== undefined) ? "unix" : "none";
+/** The sockets that a VM may be connected to, by its devices' indices. */
+function socketsOf({ devices }: VmConfig): Map<number, string> {
+  return new Map(
+    devices.flatMap(({ index, backEnd }) =>
+      backEnd === undefined ? [] : [[index, backEnd.socket] as const]
+    ),
+  );
 }

@@ -2,6 +2,8 @@
 // A process that runs one VM for the process that started it, which it hears on stdin and tells on stdout, as they were
 // at its start: devices in workers have Deno.stdin and Deno.stdout too.
 import { closeProcess } from "./sandbox/closing.ts";
+import { UnixSocket } from "./sys/unix_socket.ts";
+import { Broker } from "./vhost_user/broker.ts";
 import { takeStandardStreams } from "./sys/standard_streams.ts";
 import { encodeLine, readLines } from "./sys/json_lines.ts";
 import { askOwner } from "./sys/thread_mark.ts";
@@ -9,6 +11,7 @@ import { localStarter } from "./local_vm.ts";
 import type { DeviceError } from "./errors.ts";
 import type { EmitVmEvent, VmBackend, VmExit } from "./vm_backend.ts";
 import {
+  BROKER_FD,
   type FromVm,
   plainError,
   SERIAL_WINDOW,
@@ -19,7 +22,8 @@ closeProcess();
 const owner = takeStandardStreams();
 askOwner((mark) => void send({ type: "lower-priority", mark }));
 // vCPU 0's thread comes up while the owner says what to run.
-const starter = localStarter();
+const broker = new Broker(new UnixSocket(BROKER_FD));
+const starter = localStarter((index, path) => broker.connect(index, path));
 
 const output = owner.writable.getWriter();
 /** In order; the owner always reads. */

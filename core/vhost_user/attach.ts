@@ -6,10 +6,17 @@ import type { HostElsewhere } from "../device/device_set.ts";
 import { ManifestError, SysError, VhostUserError } from "../errors.ts";
 import type { BackEndConfig, DeviceConfig } from "../manifest/config.ts";
 import { quote } from "../manifest/text.ts";
+import { UnixSocket } from "../sys/unix_socket.ts";
 import { BackEndLink, type OpenedBackEnd } from "./back_end_link.ts";
 import { Connection } from "./connection.ts";
 import { VhostUserHost } from "./front_end.ts";
 import type { BackEndMemory } from "./front_rings.ts";
+
+/** Connects to what serves the device with this index, at this path. */
+export type ConnectTo = (
+  index: number,
+  path: string,
+) => UnixSocket | Promise<UnixSocket>;
 
 interface Attached {
   readonly link: BackEndLink;
@@ -26,13 +33,19 @@ export class BackEnds implements Disposable {
   }
 
   /** Throws a ManifestError for one that is not there, or does not fit. */
-  static async attach(devices: readonly DeviceConfig[]): Promise<BackEnds> {
+  static async attach(
+    devices: readonly DeviceConfig[],
+    connectTo: ConnectTo = (_, path) => UnixSocket.connect(path),
+  ): Promise<BackEnds> {
     const attached = new Map<number, Attached>();
     const backEnds = new BackEnds(attached);
     try {
       for (const device of devices) {
         if (device.backEnd === undefined) continue;
-        attached.set(device.index, await attach(device, device.backEnd));
+        attached.set(
+          device.index,
+          await attach(device, device.backEnd, connectTo),
+        );
       }
       return backEnds;
     } catch (error) {
@@ -76,6 +89,7 @@ export class BackEnds implements Disposable {
 async function attach(
   { index, virtio }: DeviceConfig,
   { socket, queues, starting, ...device }: BackEndConfig,
+  connectTo: ConnectTo,
 ): Promise<Attached> {
   if (virtio.notificationData) {
     throw new ManifestError(
@@ -84,7 +98,7 @@ async function attach(
     );
   }
   const link = new BackEndLink({
-    connect: () => Connection.connect(socket),
+    connect: async () => new Connection(await connectTo(index, socket)),
     device: {
       ...device,
       queues: queues.map((size, i) => ({ name: `${i}`, size })),

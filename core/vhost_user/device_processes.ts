@@ -323,7 +323,7 @@ class DeviceProcess {
       if (this.#restarting || performance.now() - begin > LIFE_MS) deaths = 0;
       this.#restarting = false;
       if (deaths > MAX_DEATHS) {
-        return this.#fault(
+        return this.#giveUp(
           `its process ended ${deaths} times; start the VM again`,
         );
       }
@@ -332,11 +332,17 @@ class DeviceProcess {
       try {
         child = await this.#spawn();
       } catch (error) {
-        return this.#fault(`its process cannot be started again: ${error}`);
+        return this.#giveUp(`its process cannot be started again: ${error}`);
       }
       // It came up while the VM ended.
       if (this.#closing) child.kill(SIGKILL);
     }
+  }
+
+  /** Nobody waits for it any more. */
+  #giveUp(problem: string): void {
+    removeSocket(this.backEnd.socket);
+    this.#fault(problem);
   }
 
   refuseOther({ index, declared }: DeviceConfig): void {

@@ -6,7 +6,12 @@
 //       ▲                   │                                                   └─► DEVICE_NEEDS_RESET
 //       └──────reset────────┴─hang-up, and not─► DEVICE_NEEDS_RESET ─reset─► connected, if it is there again
 //
-import { DeviceError, DriverError, VhostUserError } from "../errors.ts";
+import {
+  DeviceError,
+  DriverError,
+  SysError,
+  VhostUserError,
+} from "../errors.ts";
 import type { HostWiring } from "../device/device_set.ts";
 import type { OpenQueueEvents } from "../device/kick_path.ts";
 import type { DevicePort } from "../plugin.ts";
@@ -105,7 +110,12 @@ export class VhostUserHost implements DeviceHost {
     const { link } = this.#options;
     const { signal } = this.#search;
     const open = async () => this.#declare(await link.open(signal));
-    const problem = await this.#retries.run(open, START_MS, signal);
+    const problem = await this.#retries.run(
+      open,
+      START_MS,
+      signal,
+      isGivenUp,
+    );
     if (this.declaration !== null) return;
     this.declaration = { id: 0, features: [], queues: [], config: EMPTY };
     this.#started.resolve();
@@ -304,7 +314,7 @@ export class VhostUserHost implements DeviceHost {
     };
     // A process of ours is on its way back; another program may never come.
     const waitMs = opened === undefined ? START_MS : 0;
-    const problem = await this.#retries.run(open, waitMs, signal);
+    const problem = await this.#retries.run(open, waitMs, signal, isGivenUp);
     if (problem !== null) this.#report(`its back end ${problem}`);
   }
 
@@ -332,4 +342,10 @@ export class VhostUserHost implements DeviceHost {
     await this.#inTurn(() => this.#stop());
     this.#leave("is needed no more");
   }
+}
+
+/** The socket of a process of ours is there as long as it is started again and again. */
+function isGivenUp(error: unknown): boolean {
+  const ENOENT = 2;
+  return error instanceof SysError && error.errno === ENOENT;
 }

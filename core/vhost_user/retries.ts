@@ -13,11 +13,12 @@ export class Retries {
     this.#pauseMs = FIRST_PAUSE_MS;
   }
 
-  /** Has `work` done once it can be. Returns what the last try failed of, null if it was done or `signal` ended this. */
+  /** Has `work` done once it can be, unless what it fails of is final. Returns what the last try failed of, null if it was done or `signal` ended this. */
   async run(
     work: () => Promise<void>,
     totalMs: number,
     signal: AbortSignal,
+    isFinal: (error: unknown) => boolean = () => false,
   ): Promise<string | null> {
     const end = performance.now() + totalMs;
     while (!signal.aborted) {
@@ -28,7 +29,7 @@ export class Retries {
         await work();
         return null;
       } catch (error) {
-        if (performance.now() > end) return whatFailed(error);
+        if (performance.now() > end || isFinal(error)) return whatFailed(error);
       }
     }
     return null;

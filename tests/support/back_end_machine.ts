@@ -61,7 +61,7 @@ export class BackEndMachine implements AsyncDisposable {
         ...options.device,
       },
       virtio: { ...MODERN, ...options.virtio },
-      budgetMs: options.budgetMs ?? 2000,
+      budgetMs: options.budgetMs ?? 10_000,
     });
   }
 

@@ -122,7 +122,7 @@ export const ATTACKS = {
   "write to /proc": () => closing(call(257, -100, "/proc/self/mem", 1, 0)),
   "limit its files": ({ pid }) =>
     outcome(call(302, pid, 7, new Uint8Array(16).fill(9, 0, 1).fill(9, 8, 9))),
-  "slow it down": ({ pid }) => outcome(call(141, 0, pid, 1)),
+  "slow it down": ({ pid }) => outcome(call(141, 0, pid, 19)),
   "choose its processor": ({ pid }) =>
     outcome(call(203, pid, 8, new Uint8Array(8).fill(1, 0, 1))),
   "change a mode": ({ folder }) => outcome(call(90, folder, 0o755)),

@@ -1,0 +1,115 @@
+// Thread: main
+// Connections for a process that may make no sockets: whoever may makes them, and passes them on, one a question.
+import { SysError, VhostUserError } from "../errors.ts";
+import { type Wait, waitReadable } from "../sys/readiness.ts";
+import { UnixSocket } from "../sys/unix_socket.ts";
+
+/** A question is a number, and so is its answer: 0 and a connection, or the errno that kept it from being made. */
+const SIZE = 4;
+
+type Word = Uint8Array<ArrayBuffer>;
+const encode = (value: number): Word =>
+  new Uint8Array(Uint32Array.of(value).buffer);
+const decode = (bytes: Word): number =>
+  new DataView(bytes.buffer).getUint32(0, true);
+
+/** The end that asks. */
+export class Broker {
+  readonly #socket: UnixSocket;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /** Takes over a socket that `serveBroker` has the other end of. */
+  constructor(socket: UnixSocket) {
+    this.#socket = socket;
+  }
+
+  /** A connection to the socket with this number. Throws what UnixSocket.connect throws of `path`. */
+  connect(number: number, path: string): Promise<UnixSocket> {
+    const turn = this.#turn.then(() => this.#ask(number, path));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #ask(number: number, path: string): Promise<UnixSocket> {
+    this.#socket.send(encode(number));
+    const into = new Uint8Array(SIZE);
+    for (;;) {
+      const received = this.#socket.receive(into);
+      if (received === null) {
+        await waitReadable(this.#socket).ready;
+        continue;
+      }
+      const { length, fds: [fd] } = received;
+      if (length !== SIZE) throw new VhostUserError("cannot be asked for");
+      const errno = decode(into);
+      if (fd === undefined) throw new SysError(`connect ${path}`, errno);
+      return new UnixSocket(fd.release());
+    }
+  }
+}
+
+/** The end that connects: answers questions about `paths` until the other has hung up, or `close`. */
+export class BrokerServer implements Disposable {
+  readonly #socket: UnixSocket;
+  readonly #paths: ReadonlyMap<number, string>;
+  #wait: Wait | null = null;
+  #closed = false;
+
+  /** Takes over the socket. Only these paths are connected to, whatever is asked. */
+  constructor(socket: UnixSocket, paths: ReadonlyMap<number, string>) {
+    this.#socket = socket;
+    this.#paths = paths;
+    this.#serve();
+  }
+
+  async #serve(): Promise<void> {
+    const into = new Uint8Array(SIZE);
+    while (!this.#closed) {
+      const received = this.#socket.receive(into);
+      if (received === null) {
+        this.#wait = waitReadable(this.#socket);
+        await this.#wait.ready;
+        this.#wait = null;
+        continue;
+      }
+      for (const fd of received.fds) fd.close();
+      if (received.length !== SIZE) break;
+      if (!this.#answer(decode(into))) break;
+    }
+    this.close();
+  }
+
+  /** False where the other end does not take the answer. */
+  #answer(number: number): boolean {
+    const ENOENT = 2;
+    const path = this.#paths.get(number);
+    let errno = ENOENT;
+    let connection: UnixSocket | null = null;
+    try {
+      if (path !== undefined) connection = UnixSocket.connect(path);
+    } catch (error) {
+      if (!(error instanceof SysError)) throw error;
+      errno = error.errno;
+    }
+    try {
+      if (connection === null) this.#socket.send(encode(errno));
+      else this.#socket.send(encode(0), [connection]);
+      return true;
+    } catch {
+      return false;
+    } finally {
+      connection?.close();
+    }
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wait?.cancel();
+    this.#socket.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
