@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { HostDisk } from "../../core/device/host_disk.ts";
 import type { FakeRing } from "../support/fake_driver.ts";
+import { withFolder } from "../support/folder.ts";
 import { builtIn, FakeMachine } from "../support/fake_machine.ts";
 
 const OK = 0, IOERR = 1, UNSUPP = 2;
@@ -13,20 +14,35 @@ const HEADER = 0x8000, STATUS = 0x8800, DATA = 0x20000;
 class Disk implements AsyncDisposable {
   machine!: FakeMachine;
   ring!: FakeRing;
-  readonly path = Deno.makeTempFileSync();
+  readonly path: string;
   #host!: HostDisk;
 
+  private constructor(dir: string | undefined) {
+    this.path = Deno.makeTempFileSync(dir === undefined ? {} : { dir });
+  }
+
   static async start(
-    options: { readOnly?: boolean; size?: number; holes?: boolean } = {},
+    options: {
+      readOnly?: boolean;
+      size?: number;
+      holes?: boolean;
+      /** Bytes of an image that has none on the host. */
+      sparse?: number;
+      folder?: string;
+      /** Descriptors of the ring. */
+      queue?: number;
+    } = {},
   ): Promise<Disk> {
-    const { readOnly = false, size = SIZE, holes = true } = options;
-    const disk = new Disk();
+    const { readOnly = false, size = SIZE, holes = true, queue = 8 } = options;
+    const disk = new Disk(options.folder);
     const { path } = disk;
-    const image = new Uint8Array(size);
-    for (let at = 0; at < size; at += 512) {
-      image.fill((at / 512) & 0xff, at, at + 512);
-    }
-    Deno.writeFileSync(path, image);
+    if (options.sparse === undefined) {
+      const image = new Uint8Array(size);
+      for (let at = 0; at < size; at += 512) {
+        image.fill((at / 512) & 0xff, at, at + 512);
+      }
+      Deno.writeFileSync(path, image);
+    } else Deno.truncateSync(path, options.sparse);
     const host = new HostDisk(
       { field: "path", path, writable: !readOnly, createSize: undefined },
       "devices[0]",
@@ -38,8 +54,16 @@ class Disk implements AsyncDisposable {
       grants: { read: [path], ...(readOnly ? {} : { write: [path] }) },
       punchHole: (at, length) => holes && host.punchHole(at, length),
     });
-    disk.ring = await disk.machine.bringUp(8);
+    disk.ring = await disk.machine.bringUp(queue);
     return disk;
+  }
+
+  /** Has the device's code start anew. */
+  async again(): Promise<void> {
+    const { machine, path } = this;
+    machine.host.reload({ path, readOnly: false, serial: "" });
+    await machine.reset();
+    this.ring = await machine.bringUp(8);
   }
 
   /** Does a request; `data` are the buffers between header and status byte. Returns status and used length. */
@@ -196,6 +220,60 @@ Deno.test("block: a disk that is cut under the guest is an error, not zeros", as
   assertEquals((await disk.request(IN, 1, into(512)))[0], IOERR);
   assertEquals((await disk.request(IN, 100, into(512)))[0], IOERR);
   assertEquals((await disk.request(OUT, 100, from(512)))[0], OK);
+});
+
+Deno.test("block: a request of more than 64 MiB is refused before a byte moves", async () => {
+  await using disk = await Disk.start({ sparse: 128 * MiB, queue: 128 });
+  // One buffer many times: what bounds a request is its length, not the memory that it names.
+  const many = (write: boolean) =>
+    Array.from({ length: 120 }, () => ({ at: DATA, length: 0x90000, write }));
+  disk.machine.bytes[DATA] = 0x5a;
+  for (const [type, write] of [[IN, true], [OUT, false]] as const) {
+    assertEquals((await disk.request(type, 0, ...many(write)))[0], IOERR);
+  }
+  assertEquals(disk.machine.bytes[DATA], 0x5a);
+  assertEquals((await disk.request(IN, 0, into(512)))[0], OK);
+});
+
+Deno.test({
+  name: "block: a host without room answers with errors, and the disk goes on",
+  ignore: Deno.uid() !== 0,
+  fn: () =>
+    withFolder(async (folder) => {
+      const mount = (...args: string[]) =>
+        new Deno.Command("mount", { args }).output();
+      const { success } = await mount(
+        ...["-t", "tmpfs", "-o", "size=1M", "none", folder],
+      );
+      assertEquals(success, true);
+      try {
+        await using disk = await Disk.start({ folder, sparse: 8 << 20 });
+        const write = async (sector: number) =>
+          (await disk.request(OUT, sector, from(0x20000)))[0];
+        const statuses: number[] = [];
+        for (let i = 0; i < 12; i++) statuses.push(await write(i * 256));
+        assertEquals(statuses[0], OK);
+        assertEquals(statuses.at(-1), IOERR);
+        // What was acknowledged is there, and what has its blocks can be written again.
+        assertEquals((await disk.request(IN, 0, into(512)))[0], OK);
+        assertEquals(await write(0), OK);
+        assertEquals((await disk.request(FLUSH, 0))[0], OK);
+        assertEquals(disk.machine.faults, []);
+      } finally {
+        await new Deno.Command("umount", { args: ["-l", folder] }).output();
+      }
+    }),
+});
+
+Deno.test("block: what a guest writes is never taken for another format", async () => {
+  await using disk = await Disk.start();
+  const magic = [0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3]; // qcow2
+  disk.machine.bytes.set(magic, DATA);
+  assertEquals((await disk.request(OUT, 0, from(512)))[0], OK);
+  await disk.again();
+  assertEquals((await disk.request(IN, 0, into(512)))[0], OK);
+  assertEquals([...disk.machine.bytes.slice(DATA, DATA + 8)], magic);
+  assertEquals(await disk.machine.read(0x100), SIZE / 512);
 });
 
 Deno.test("block: a discard gives the host its blocks back, and reads as zeros", async () => {

@@ -228,6 +228,20 @@ refusesRings("a misaligned device event area", () => ({ device: 0x2002 }));
 refusesRings("a descriptor ring past RAM", () => ({ desc: RAM - 0x70 }));
 refusesRings("a driver event area past RAM", () => ({ driver: RAM }));
 refusesRings("a device event area past RAM", () => ({ device: RAM }));
+Deno.test("PackedQueue refuses a ring that reaches into the hole below 4 GiB", () => {
+  const low = 3 * 2 ** 30;
+  const ram = fakeRam(low + RAM);
+  const setup = { ...new FakePackedRing(ram, 8).setup(), desc: low - 16 };
+  assertThrows(() => new PackedQueue(new RamView(ram), setup), DriverError);
+});
+Deno.test("PackedQueue.pop() refuses a buffer across the hole below 4 GiB", () => {
+  const low = 3 * 2 ** 30;
+  const ram = fakeRam(low + RAM);
+  const ring = new FakePackedRing(ram, 8);
+  const queue = new PackedQueue(new RamView(ram), ring.setup());
+  ring.descriptor(0, low - 16, 32, WRITE | AVAIL, 0);
+  assertThrows(() => queue.pop(), DriverError, "not in RAM");
+});
 refusesRings("rings in the device window", () => ({ device: 0xd000_0000 }));
 refusesRings("rings at 2^63", () => ({ desc: 2 ** 63 }));
 refusesRings("a device event area over the descriptors", (ring) => ({

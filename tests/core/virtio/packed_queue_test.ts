@@ -233,3 +233,31 @@ Deno.test("PackedQueue asks for kicks by descriptor and round with EVENT_IDX", (
   all.ring.add([writable]);
   assert(all.queue.enableNotifications());
 });
+
+Deno.test("PackedQueue keeps a zero-length descriptor out of the chain", () => {
+  const { ring, queue } = rings(8);
+  ring.add([
+    { at: 0, length: 0 },
+    readable,
+    { at: 0x9000, length: 0, write: true },
+    writable,
+  ]);
+  const chain = queue.pop()!;
+  assertEquals([chain.readable.remaining, chain.capacity], [3, 5]);
+  assertEquals(chain.readable.views().length, 1);
+  assertEquals(chain.writable.views().length, 1);
+});
+
+Deno.test("PackedQueue loads a descriptor once: what the driver changes later is not seen", () => {
+  const { ring, queue } = rings(8);
+  ring.add([readable, writable]);
+  const chain = queue.pop()!;
+  for (const i of [0, 1]) {
+    ring.descriptor(i, 0xffff_ffff_0000, 0xffff_ffff, 0xffff, 0xffff);
+  }
+  assertEquals(chain.readable.views()[0]!.byteOffset, 0x8000);
+  assertEquals(chain.writable.write(new Uint8Array(100)), 5);
+  // Its place and its id are those that it was popped with.
+  queue.addUsed(chain, 5);
+  assertEquals(ring.takeUsed().map(({ id }) => id), [chain.head]);
+});

@@ -187,6 +187,14 @@ refusesRings("a misaligned used ring", () => ({ device: 0x2002 }));
 refusesRings("a descriptor table past RAM", () => ({ desc: RAM - 0x70 }));
 refusesRings("an avail ring past RAM", () => ({ driver: RAM - 18 }));
 refusesRings("a used ring past RAM", () => ({ device: RAM - 64 }));
+for (const part of ["desc", "driver", "device"]) {
+  Deno.test(`SplitQueue refuses a ring that reaches into the hole below 4 GiB: ${part}`, () => {
+    const low = 3 * 2 ** 30;
+    const ram = fakeRam(low + RAM);
+    const setup = { ...new FakeRing(ram, 8).setup(), [part]: low - 16 };
+    assertThrows(() => new SplitQueue(new RamView(ram), setup), DriverError);
+  });
+}
 refusesRings("rings in the device window", () => ({ device: 0xd000_0000 }));
 refusesRings("rings at 2^63", () => ({ driver: 2 ** 63 }));
 refusesRings("a used ring over the descriptors", (ring) => ({
