@@ -55,7 +55,7 @@ for serial in ${Object.keys(MODES).join(" ")}; do
   echo "$serial again: $(use $(find $serial))"
 done
 echo "entropy: $(head -c 4096 /dev/hwrng | gzip | wc -c)"
-echo "kernel: $(dmesg | grep -cE 'WARNING|BUG|virtio.*(not|fail|err)')"
+echo "kernel: $(dmesg | grep -E 'WARNING|BUG|virtio.*(fail|err)' | head -n 3 | tr '\\n' ';')"
 `;
 
 linuxTest(
@@ -83,6 +83,6 @@ linuxTest(
         assertEquals(valueOf(text, `${serial} again`), "good", text);
       }
       assert(Number(valueOf(text, "entropy")) > 4000);
-      assertEquals(valueOf(text, "kernel"), "0", text);
+      assertEquals(valueOf(text, "kernel"), "", text);
     }),
 );
