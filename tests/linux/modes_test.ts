@@ -55,7 +55,7 @@ for serial in ${Object.keys(MODES).join(" ")}; do
   echo "$serial again: $(use $(find $serial))"
 done
 echo "entropy: $(head -c 4096 /dev/hwrng | gzip | wc -c)"
-echo "kernel: $(dmesg | grep -E 'WARNING|BUG|virtio.*(fail|err)' | head -n 3 | tr '\\n' ';')"
+echo "kernel: $(dmesg | grep -E 'WARNING: CPU|BUG:|virtio.*(fail|err)' | head -n 3 | tr '\\n' ';')"
 `;
 
 linuxTest(
