@@ -225,6 +225,15 @@ export interface DeviceDefinition<
    */
   readonly features?: Features;
   /**
+   * Features that mean nothing without others, as VIRTIO_NET_F_GUEST_TSO4 without VIRTIO_NET_F_GUEST_CSUM (virtio-v1.3
+   * §5.1.3.1): a driver that accepts one and leaves out another that it needs does not get FEATURES_OK (§2.2.1).
+   */
+  readonly featureNeeds?: {
+    readonly [Name in keyof Features & string]?: readonly NoInfer<
+      keyof Features & string
+    >[];
+  };
+  /**
    * Virtqueues by name, in their order, each with the largest size in descriptors that the driver may choose: a power
    * of two up to 1024 (virtio-v1.3 §2.6). How each is served, a {@linkcode QueueHandler} says.
    */

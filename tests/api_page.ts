@@ -20,7 +20,7 @@ const GROUPS: readonly (readonly [string, readonly string[]])[] = [
   ["The declaration", [
     "defineDevice",
     DEFINITION,
-    ...["id", "features", "queues"],
+    ...["id", "features", "featureNeeds", "queues"],
     ...["config", "ConfigLayout", "ConfigField", "FieldType"],
     ...["ConfigValues", "FieldValue"],
     ...["options", "OptionsSchema", "OptionSchema", "Described"],

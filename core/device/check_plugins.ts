@@ -23,7 +23,7 @@ import { covers } from "../sandbox/grants.ts";
 import { askedPermissions } from "./asks.ts";
 import { configSize, placeFields } from "../virtio/config_layout.ts";
 import { type Inspected, inspectModule } from "./inspect.ts";
-import type { ModuleDeclaration } from "./module_declaration.ts";
+import { type ModuleDeclaration, needsOf } from "./module_declaration.ts";
 import { cacheModule, fetchModule, isRemote } from "./remote_module.ts";
 
 /** The configuration with each plugin's options checked and filled in. Throws a ManifestError. */
@@ -55,6 +55,7 @@ async function checkPlugin(
     id: declaration.id,
     queues: Object.values(declaration.queues),
     configSize: configSize(placeFields(declaration.config)),
+    needs: needsOf(declaration),
   };
   if (device.builtIn) return { ...device, declared };
   const options = checkOptions(declaration, device.options, field, folder);

@@ -26,7 +26,7 @@ export function readDeclaration(declaration: unknown): Declaration | string {
   if (typeof declaration !== "object" || declaration === null) {
     return "declares nothing; its create() returns a VirtioDevice";
   }
-  const { id, features, queues, config } = declaration as Record<
+  const { id, features, needs, queues, config } = declaration as Record<
     keyof Declaration,
     unknown
   >;
@@ -39,6 +39,9 @@ export function readDeclaration(declaration: unknown): Declaration | string {
   for (const bit of features) {
     const problem = featureProblem(bit);
     if (problem !== null) return problem;
+  }
+  if (!isNeeds(needs)) {
+    return "declares needs of features that are not pairs of bit numbers";
   }
   if (!Array.isArray(queues) || queues.length > MAX_QUEUES) {
     return `declares queues that are not a list of up to ${MAX_QUEUES}`;
@@ -53,9 +56,18 @@ export function readDeclaration(declaration: unknown): Declaration | string {
   return {
     id,
     features: [...features],
+    needs: needs.map(([feature, needed]) => [feature, needed] as const),
     queues: queues.map(({ name, size }) => ({ name, size })),
     config: config.slice(),
   };
+}
+
+function isNeeds(needs: unknown): needs is Declaration["needs"] {
+  const isBit = (bit: unknown) => isInteger(bit, 0, 63);
+  return Array.isArray(needs) && needs.length <= MAX_FEATURES ** 2 &&
+    needs.every((pair) =>
+      Array.isArray(pair) && pair.length === 2 && pair.every(isBit)
+    );
 }
 
 function queueProblem(queue: unknown): string | null {

@@ -3,6 +3,7 @@
 import type { OptionSchema, OptionsSchema } from "../manifest/options.ts";
 import { parseSize, SIZE_PATTERN } from "../manifest/size.ts";
 import type { PermissionAsks, PermissionName } from "../plugin.ts";
+import type { FeatureNeed } from "../virtio/device_host.ts";
 import { MAX_CONFIG, MAX_QUEUES } from "../virtio/device_page.ts";
 import {
   type ConfigLayout,
@@ -21,6 +22,7 @@ const PAGE = "plugins/API.md";
 export interface ModuleDeclaration {
   readonly id: number;
   readonly features: Readonly<Record<string, number>>;
+  readonly featureNeeds: Readonly<Record<string, readonly string[]>>;
   readonly queues: Readonly<Record<string, number>>;
   readonly config: ConfigLayout;
   readonly options: OptionsSchema;
@@ -104,10 +106,31 @@ export function readModule(exported: unknown): DeviceModule {
 }
 
 function declarationOf(
-  { id, features = {}, queues, config = {}, options = {}, permissions = {} }:
-    Partial<ModuleDeclaration>,
+  definition: Partial<ModuleDeclaration>,
 ): ModuleDeclaration {
-  return { id: id!, features, queues: queues!, config, options, permissions };
+  const { id, queues, features = {}, featureNeeds = {} } = definition;
+  const { config = {}, options = {}, permissions = {} } = definition;
+  return {
+    id: id!,
+    features,
+    featureNeeds,
+    queues: queues!,
+    config,
+    options,
+    permissions,
+  };
+}
+
+/** The features that need others, by bits. */
+export function needsOf(
+  { features, featureNeeds }: Pick<
+    ModuleDeclaration,
+    "features" | "featureNeeds"
+  >,
+): FeatureNeed[] {
+  return Object.entries(featureNeeds).flatMap(([name, needed]) =>
+    needed.map((other) => [features[name]!, features[other]!] as const)
+  );
 }
 
 /** A checked copy of a declaration that came as plain data, else what is wrong with it. */
@@ -126,7 +149,7 @@ function moduleProblem(exported: unknown): string | null {
       "defineDevice",
     );
   }
-  const { id, features, queues, config, options, permissions } =
+  const { id, features, featureNeeds, queues, config, options, permissions } =
     exported as Record<string, unknown>;
   if (!isInteger(id, 1, 0xffff)) {
     return broken(
@@ -135,6 +158,7 @@ function moduleProblem(exported: unknown): string | null {
     );
   }
   return featuresProblem(entriesOf(features)) ??
+    needsProblem(entriesOf(featureNeeds), entriesOf(features)!) ??
     queuesProblem(entriesOf(queues ?? null)) ??
     configProblem(entriesOf(config)) ??
     optionsProblem(entriesOf(options)) ??
@@ -152,6 +176,18 @@ function featuresProblem(features: Entries | null): string | null {
     each !== null
   );
   return problem === undefined ? null : broken(problem!, "features");
+}
+
+function needsProblem(needs: Entries | null, features: Entries): string | null {
+  const isFeature = (name: unknown) =>
+    features.some(([feature]) => feature === name);
+  const isNeed = ([name, needed]: [string, unknown]) =>
+    isFeature(name) && Array.isArray(needed) && needed.length > 0 &&
+    needed.every(isFeature) && !needed.includes(name);
+  return needs?.every(isNeed) ? null : broken(
+    "declares featureNeeds that are not lists of names of features, by names of others",
+    "featureNeeds",
+  );
 }
 
 function queuesProblem(queues: Entries | null): string | null {

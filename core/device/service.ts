@@ -61,7 +61,7 @@ import { requestInterrupt, type Words as IrqWords } from "./irq_page.ts";
 import { LiveQueue } from "./live_queue.ts";
 import { openRing, type RingMemory } from "./open_ring.ts";
 import type { DeviceMemory, FromWorker, QueueWorkerInit } from "./messages.ts";
-import type { DeviceModule } from "./module_declaration.ts";
+import { type DeviceModule, needsOf } from "./module_declaration.ts";
 import { readDevice } from "./made_device.ts";
 
 type Names = Readonly<Record<string, number>>;
@@ -135,6 +135,7 @@ export class Service {
     return {
       id,
       features: offers.map((name) => features[name]!),
+      needs: needsOf(this.#module),
       queues: Object.entries(queues).map(([name, size]) => ({ name, size })),
       config: this.#space().slice(),
     };

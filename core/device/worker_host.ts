@@ -47,6 +47,7 @@ const MAX_LINES = 100;
 const NO_DEVICE: Declaration = {
   id: 0,
   features: [],
+  needs: [],
   queues: [],
   config: new Uint8Array(0),
 };

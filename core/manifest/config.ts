@@ -80,11 +80,18 @@ export function isApart(
 /** What can be known of a device before it is made. */
 export interface DeclaredDevice {
   readonly id: number;
+  readonly needs: FeatureNeeds;
   /** The size of each. */
   readonly queues: readonly number[];
   /** Bytes. */
   readonly configSize: number;
 }
+
+/** Pairs of a feature's bit and that of one that it needs. */
+export type FeatureNeeds = readonly (readonly [
+  feature: number,
+  needed: number,
+])[];
 
 /** A device that another program serves. */
 export interface BackEndConfig {
@@ -100,6 +107,8 @@ export interface BackEndConfig {
   readonly config: Uint8Array | number;
   /** Features that it is offered without where the program has no configuration space; null: it needs one. */
   readonly withoutConfig: readonly number[] | null;
+  /** Features that need others: the protocol does not say. */
+  readonly needs: FeatureNeeds;
   /** Whether it gives back what it took in the same order: another can go on where it was killed. */
   readonly ordered: boolean;
 }

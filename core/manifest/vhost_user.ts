@@ -3,7 +3,7 @@
 
 import * as v from "valibot";
 import { ManifestError } from "../errors.ts";
-import type { BackEndConfig } from "./config.ts";
+import type { BackEndConfig, FeatureNeeds } from "./config.ts";
 import { flag, integer, path, text, word } from "./fields.ts";
 import type { FileSet } from "./files.ts";
 import { quote } from "./text.ts";
@@ -20,14 +20,28 @@ interface Kind {
   readonly config: number;
   /** Feature bits that a back end without configuration space leaves to its front end; absent: it must have one. */
   readonly withoutConfig?: readonly number[];
+  readonly needs?: FeatureNeeds;
 }
 
 // Network back ends have rings only: MTU, MAC, the status, the control queue and what needs it are not theirs.
 const NET_FRONT_END = [3, 5, 16, 17, 18, 19, 20, 21, 22, 23, 57, 60, 63];
 
+/** §5.1.3.1: offloads need the checksum of their direction, and much the control queue. */
+const NET_NEEDS: FeatureNeeds = [
+  ...[7, 8, 10].map((offload) => [offload, 1] as const),
+  ...[11, 12, 14].map((offload) => [offload, 0] as const),
+  ...[18, 19, 21, 22, 23, 60].map((feature) => [feature, 17] as const),
+];
+
 /** By the section of virtio 1.3: 5.1.4, 5.2.4, 5.3.4, … */
 const KINDS: Readonly<Record<string, Kind>> = {
-  net: { id: 1, queues: 2, config: 12, withoutConfig: NET_FRONT_END },
+  net: {
+    id: 1,
+    queues: 2,
+    config: 12,
+    withoutConfig: NET_FRONT_END,
+    needs: NET_NEEDS,
+  },
   block: { id: 2, queues: 1, config: 60 },
   console: { id: 3, queues: 2, config: 12, withoutConfig: [0, 1, 2] },
   rng: { id: 4, queues: 1, config: 0 },
@@ -132,6 +146,7 @@ export function resolveVhostUser(
     queues: Array<number>(queues).fill(device.queueSize),
     config: config ?? device.configSize ?? kind.config,
     withoutConfig: kind.withoutConfig ?? null,
+    needs: kind.needs ?? [],
     ordered: device.ordered,
   };
 }

@@ -26,6 +26,8 @@ const BUDGET_MS = 10_000;
 export interface BackEndDevice {
   readonly id: number;
   readonly queues: Declaration["queues"];
+  /** Features that need others; vhost-user does not tell. */
+  readonly needs: Declaration["needs"];
   /** Its configuration space, where that is the front end's; else how many bytes to ask the back end for. */
   readonly config: Uint8Array | number;
   /** Features that it is offered without where the back end has no configuration space; null: it needs one. */

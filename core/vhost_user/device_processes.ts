@@ -161,7 +161,7 @@ class DeviceProcess {
     options: ProcessOptions,
     events: ProcessEvents,
   ) {
-    const { id, queues, configSize } = device.declared!;
+    const { id, queues, configSize, needs } = device.declared!;
     this.device = device;
     this.#options = options;
     this.#events = events;
@@ -171,6 +171,7 @@ class DeviceProcess {
       socket: `${this.#folder}/socket`,
       id,
       queues,
+      needs,
       config: configSize,
       withoutConfig: null,
       ordered: false,

@@ -117,14 +117,20 @@ export class VhostUserHost implements DeviceHost {
       isGivenUp,
     );
     if (this.declaration !== null) return;
-    this.declaration = { id: 0, features: [], queues: [], config: EMPTY };
+    this.declaration = {
+      id: 0,
+      features: [],
+      needs: [],
+      queues: [],
+      config: EMPTY,
+    };
     this.#started.resolve();
     if (problem !== null) this.#fail(problem);
   }
 
   #declare({ session, config }: OpenedBackEnd): void {
-    const { id, queues } = this.#options.link.device;
-    this.declaration = { id, features: [], queues, config };
+    const { id, queues, needs } = this.#options.link.device;
+    this.declaration = { id, features: [], needs, queues, config };
     configOf(this.page).set(config);
     Atomics.store(this.#words, QUEUE_COUNT, queues.length);
     this.#adopt(session);

@@ -2,10 +2,15 @@
 // A device as its transport sees it, wherever it runs: a worker here, a process, another program behind a socket.
 import type { DevicePort } from "../plugin.ts";
 
+/** A feature's bit, and the bit of one that a driver must accept with it. */
+export type FeatureNeed = readonly [feature: number, needed: number];
+
 /** What a device says of itself; plain data, checked by main before anything believes it. */
 export interface Declaration {
   readonly id: number;
   readonly features: readonly number[];
+  /** Which of them mean nothing without which other (virtio-v1.3 §2.2.1). */
+  readonly needs: readonly FeatureNeed[];
   readonly queues: readonly { readonly name: string; readonly size: number }[];
   readonly config: Uint8Array;
 }

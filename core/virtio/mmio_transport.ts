@@ -238,6 +238,11 @@ export class MmioTransport extends Transport {
       this.violation("2.2.1", `features ${bits} are not offered`);
       return false;
     }
+    for (const [feature, needed] of this.declaration.needs) {
+      if (!this.#negotiated(feature) || this.#negotiated(needed)) continue;
+      this.violation("2.2.1", `feature ${feature} needs feature ${needed}`);
+      return false;
+    }
     if (this.#negotiated(VIRTIO_F_VERSION_1)) return true;
     this.violation("6.1", "VIRTIO_F_VERSION_1 must be accepted");
     return false;

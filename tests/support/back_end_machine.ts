@@ -56,6 +56,7 @@ export class BackEndMachine implements AsyncDisposable {
         id: 2,
         queues: [{ name: "a", size: 64 }, { name: "b", size: 64 }],
         config: 8,
+        needs: [],
         withoutConfig: null,
         ordered: false,
         ...options.device,

@@ -45,6 +45,7 @@ export class FakeVm implements AsyncDisposable {
           id: 7,
           queues: [{ name: "q", size: 16 }],
           config: 0,
+          needs: [],
           withoutConfig: null,
           ordered: false,
           ...device,

@@ -118,3 +118,32 @@ Deno.test("Nothing is used, and nobody is notified, before DRIVER_OK", async () 
   await machine.driverOk();
   assertEquals((await machine.used(ring, 1)).length, 1);
 });
+
+Deno.test("FEATURES_OK is refused for a feature without one that it needs", async () => {
+  await using machine = await FakeMachine.start({
+    module: inlineModule(`{ id: 7, queues: { q: 8 },
+      features: { CSUM: 0, TSO4: 11, TSO6: 12 },
+      featureNeeds: { TSO4: ["CSUM"], TSO6: ["CSUM"] },
+      create: () => ({ queues: { q: () => 0 } }) }`),
+  });
+  for (
+    const [low, status] of [
+      [0, 0xb],
+      [1, 0xb],
+      [1 << 11, 0x3],
+      [1 << 12, 0x3],
+      [1 | 1 << 11 | 1 << 12, 0xb],
+    ] as const
+  ) {
+    machine.driverErrors.length = 0;
+    await machine.negotiate(low);
+    assertEquals(machine.status, status, `${low}`);
+    assertEquals(machine.driverErrors.length, status === 0xb ? 0 : 1);
+    await machine.reset();
+  }
+  await machine.negotiate(1 << 12);
+  assertEquals(
+    machine.driverErrors.at(-1),
+    "2.2.1: write of 0xb to Status (0x070, 4 bytes): feature 12 needs feature 0",
+  );
+});

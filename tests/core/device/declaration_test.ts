@@ -3,6 +3,7 @@ import {
   offeredFeatures,
   readDeclaration,
 } from "../../../core/device/declaration.ts";
+import type { Declaration } from "../../../core/virtio/device_host.ts";
 import type { VirtioConfig } from "../../../core/manifest/config.ts";
 import {
   FakeMachine,
@@ -13,6 +14,7 @@ import {
 const good = {
   id: 4,
   features: [0, 23, 50, 63],
+  needs: [[23, 0]] as readonly (readonly [number, number])[],
   queues: [{ name: "q", size: 64 }],
   config: new Uint8Array(1024),
 };
@@ -20,9 +22,9 @@ const good = {
 Deno.test("readDeclaration() copies what it accepts", () => {
   const read = readDeclaration({ ...good, more: 1 });
   assertEquals(read, good);
-  assertEquals((read as typeof good).config === good.config, false);
+  assertEquals((read as Declaration).config === good.config, false);
   const offered = (virtio: Partial<VirtioConfig>) =>
-    offeredFeatures(read as typeof good, { ...MODERN, ...virtio });
+    offeredFeatures(read as Declaration, { ...MODERN, ...virtio });
   assertEquals(offered({}), [0x3080_0001, 0x8004_0101]);
   assertEquals(offered({ ring: "packed" }), [0x3080_0001, 0x8004_0105]);
   assertEquals(
@@ -68,6 +70,9 @@ const NONSENSE: readonly (readonly [string, unknown])[] = [
   ["a queue of size 3", { ...good, queues: [{ name: "q", size: 3 }] }],
   ["a queue of size 65536", { ...good, queues: [{ name: "q", size: 65536 }] }],
   ["a mute queue size", { ...good, queues: [{ name: "q", size: mute }] }],
+  ["no needs", { ...good, needs: undefined }],
+  ["needs that are no pairs", { ...good, needs: [[23]] }],
+  ["needs beyond 63", { ...good, needs: [[23, 64]] }],
   ["no configuration space", { ...good, config: undefined }],
   ["configuration space as a list", { ...good, config: [1, 2] }],
   ["too much configuration space", { ...good, config: new Uint8Array(1025) }],

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
+  type ModuleDeclaration,
   readModule,
   readModuleDeclaration,
 } from "../../../core/device/module_declaration.ts";
@@ -9,6 +10,7 @@ const byte = { type: "integer", min: 0, max: 255, description: "a byte" };
 const good = {
   id: 4,
   features: { LOWEST: 0, LOW: 23, HIGH: 50, HIGHEST: 63 },
+  featureNeeds: { HIGH: ["LOW", "LOWEST"] },
   queues: { small: 1, large: 1024 },
   config: { mac: 6, status: { type: "u16", writable: true }, rest: 1016 },
   options: {
@@ -26,6 +28,7 @@ Deno.test("readModule() takes a declaration, and fills in what is not there", ()
   assertEquals(least, {
     id: 65535,
     features: {},
+    featureNeeds: {},
     queues: {},
     config: {},
     options: {},
@@ -45,10 +48,11 @@ Deno.test("readModule() calls create() of what was exported, with its context", 
 });
 
 Deno.test("readModuleDeclaration() copies what it takes, and needs no create()", () => {
-  const read = readModuleDeclaration({ ...good, more: 1 }) as typeof good;
-  assertEquals(read, good);
-  assertEquals(read.options === good.options, false);
-  assertEquals(read.options.byte === good.options.byte, false);
+  const read = readModuleDeclaration({ ...good, more: 1 });
+  assertEquals<unknown>(read, good);
+  const { options } = read as ModuleDeclaration;
+  assertEquals<unknown>(options === good.options, false);
+  assertEquals<unknown>(options.byte === good.options.byte, false);
 });
 
 Deno.test("Queues keep the order in which they are declared", () => {
@@ -281,6 +285,21 @@ const BROKEN: readonly (readonly [string, unknown, string])[] = [
       `an option with enum ${JSON.stringify(words)}`,
       option({ ...described, type: "string", enum: words }),
       "declares option it with an enum that is not two or more strings (see options in plugins/API.md)",
+    ] as const
+  ),
+  ...[
+    ["LOW"],
+    { NONE: ["LOW"] },
+    { LOW: ["NONE"] },
+    { LOW: "HIGH" },
+    { LOW: [] },
+    { LOW: ["LOW"] },
+    { LOW: [1] },
+  ].map((featureNeeds) =>
+    [
+      `needs ${JSON.stringify(featureNeeds)}`,
+      { ...good, features: { LOW: 1, HIGH: 2 }, featureNeeds },
+      "declares featureNeeds that are not lists of names of features, by names of others (see featureNeeds in plugins/API.md)",
     ] as const
   ),
   ...([

@@ -46,6 +46,7 @@ Deno.test("A folder's configuration space is the front end's: its tag, and its r
       queues: [64, 64, 64],
       config,
       withoutConfig: null,
+      needs: [],
       ordered: false,
     });
   });
