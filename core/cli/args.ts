@@ -82,7 +82,15 @@ const COMMANDS: Readonly<Record<string, Takes>> = {
 const SANDBOX_LEVELS = ["off", "deno", "strict"] as const;
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 const FLAGS = ["help", "version", "json", "color", "force", "watch"];
-const VALUES = ["log-level", "script", "trace", "options", "socket", "sandbox"];
+const VALUES = [
+  "log-level",
+  "script",
+  "trace",
+  "options",
+  "permissions",
+  "socket",
+  "sandbox",
+];
 const GLOBAL = ["help", "version", "json", "no-color", "log-level"];
 
 interface ParsedFlags extends Readonly<Record<string, unknown>> {

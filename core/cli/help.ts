@@ -53,6 +53,8 @@ Options
       --force                   init, plugin new: overwrite files that exist
       --options JSON            plugin test, serve: the device's options, as a
                                 manifest has them beside "use"
+      --permissions JSON        plugin test, serve: what the device is granted,
+                                as in a manifest; nothing by default
       --socket PATH             plugin serve: where the other VMM connects
       --json                    Results as JSON; for run, the log as JSON lines
       --log-level LEVEL         debug, info (default), warning or error

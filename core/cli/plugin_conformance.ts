@@ -4,11 +4,14 @@ import type { Check, Report } from "../conformance/check.ts";
 import { testPlugin } from "../conformance/kit.ts";
 import { HostDisk } from "../device/host_disk.ts";
 import {
-  NOTHING,
   type PreparedDevice,
   prepareDevice,
 } from "../device/prepare_device.ts";
-import type { Registry } from "../manifest/built_in.ts";
+import {
+  NOTHING,
+  type PermissionSet,
+  type Registry,
+} from "../manifest/built_in.ts";
 import { oneLine } from "../manifest/text.ts";
 import { printLine, useColor } from "./output.ts";
 import { findModule, grantLine } from "./plugin_module.ts";
@@ -18,6 +21,7 @@ export interface PluginTestArgs {
   readonly module: string;
   /** As a manifest has them; paths are relative to the working directory. */
   readonly options: Readonly<Record<string, unknown>>;
+  readonly permissions: PermissionSet;
   readonly json: boolean;
   readonly color: boolean;
 }
@@ -35,7 +39,13 @@ export async function pluginTest(
   const color = useColor(args.color);
   const found = findModule(args.module, registry);
   const { module, builtIn } = found;
-  const prepared = await prepareDevice(module, builtIn, args.options, FIELD);
+  const prepared = await prepareDevice(
+    module,
+    builtIn,
+    args.options,
+    FIELD,
+    args.permissions,
+  );
   const { options, permissions, disk } = typeof prepared === "string"
     ? UNDECLARED
     : prepared;

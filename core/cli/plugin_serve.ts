@@ -61,7 +61,13 @@ export async function pluginServe(
 ): Promise<number> {
   const { name, module, builtIn } = findModule(args.module, registry);
   const { options } = args;
-  const prepared = await prepareDevice(module, builtIn, options, "--options");
+  const prepared = await prepareDevice(
+    module,
+    builtIn,
+    options,
+    "--options",
+    args.permissions,
+  );
   if (typeof prepared === "string") {
     throw new ManifestError("", `${quote(module)} ${prepared}`);
   }

@@ -1,6 +1,7 @@
 // Thread: main
 // The conformance kit for a device's own tests: a module and its options in, what came of each check out.
-import { NOTHING, prepareDevice } from "../device/prepare_device.ts";
+import { prepareDevice } from "../device/prepare_device.ts";
+import { NOTHING } from "../manifest/built_in.ts";
 import { type Report, testPlugin } from "./kit.ts";
 
 /**
@@ -24,7 +25,13 @@ export async function conformance(
   module: string,
   options: Readonly<Record<string, unknown>> = {},
 ): Promise<Report> {
-  const prepared = await prepareDevice(module, undefined, options, "options");
+  const prepared = await prepareDevice(
+    module,
+    undefined,
+    options,
+    "options",
+    "asked",
+  );
   return await testPlugin({
     module,
     // The first check says what is wrong with a module that declares nothing.

@@ -60,7 +60,7 @@ async function checkPlugin(
   if (device.builtIn) return { ...device, declared };
   const options = checkOptions(declaration, device.options, field, folder);
   const asked = askedPermissions(declaration, options, folder);
-  checkAsks(asked, device.permissions, field);
+  checkAsks(asked, device.permissions, `${field}.permissions`);
   return { ...device, options, declared };
 }
 
@@ -112,8 +112,8 @@ function withoutPatterns(options: OptionsSchema): OptionsSchema {
   );
 }
 
-/** What is asked for and not granted is said before start, not found out by a guest. */
-function checkAsks(
+/** What is asked for and not granted is said before start, not found out by a guest. `field` has the grants. */
+export function checkAsks(
   asked: PermissionSet,
   granted: PermissionSet,
   field: string,
@@ -122,7 +122,7 @@ function checkAsks(
     for (const value of asked[kind]) {
       if (granted[kind].some((grant) => covers(kind, grant, value))) continue;
       throw new ManifestError(
-        `${field}.permissions.${kind}`,
+        `${field}.${kind}`,
         `the device asks for ${quote(value)}, which is not granted; add it`,
       );
     }

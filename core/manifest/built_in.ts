@@ -54,3 +54,13 @@ export function builtIn<const Options extends OptionsSchema>(
     configure: (values) => configure(values as OptionValues<Options>),
   };
 }
+
+/** Nothing is granted. */
+export const NOTHING: PermissionSet = {
+  read: [],
+  write: [],
+  net: [],
+  env: [],
+  run: [],
+  import: [],
+};

@@ -15,7 +15,7 @@ const BETWEEN = 12 * MiB;
 
 /** What QEMU says of a back end that went away. */
 const HUNG_UP =
-  /: (Unexpected end-of-file before all data were read|Failed to set msg fds\.|vhost VQ 0 ring restore failed: .*)$/;
+  /: (Unexpected end-of-file before all data were read|Failed to set msg fds\.|Failed to read msg header\. Read -?\d+ instead of 12\. Original request \d+\.|vhost VQ 0 ring restore failed: .*)$/;
 
 const FIO = [
   "fio --eta=never --name=check --filename=/dev/vda --direct=1 --ioengine=libaio",
@@ -53,16 +53,21 @@ async function sha256(path: string): Promise<string> {
   return new Uint8Array(digest).toHex();
 }
 
-async function check(folder: string, ring: string): Promise<void> {
+/** A disk and an entropy source, each served by a process of its own. */
+async function serve(folder: string): Promise<{
+  readonly path: string;
+  readonly block: ServedDevice;
+  readonly rng: ServedDevice;
+}> {
   const path = `${folder}/disk.img`;
   await Deno.writeFile(path, new Uint8Array(0));
   await Deno.truncate(path, SIZE);
-  await using block = new ServedDevice({
+  const block = new ServedDevice({
     module: "block",
     options: { path, serial: "PADDOCK" },
     socket: `${folder}/block.sock`,
   });
-  await using rng = new ServedDevice({
+  const rng = new ServedDevice({
     module: "rng",
     options: {},
     socket: `${folder}/rng.sock`,
@@ -78,7 +83,11 @@ async function check(folder: string, ring: string): Promise<void> {
       }
     });
   }
-  await using guest = await QemuGuest.start(folder, SCRIPT, [
+  return { path, block, rng };
+}
+
+function start(folder: string, ring: string): Promise<QemuGuest> {
+  return QemuGuest.start(folder, SCRIPT, [
     {
       device: `vhost-user-blk-pci,num-queues=1${ring}`,
       socket: `${folder}/block.sock`,
@@ -90,10 +99,40 @@ async function check(folder: string, ring: string): Promise<void> {
       reconnect: false,
     },
   ]);
-  assertEquals(await guest.line("current: ", 60), "virtio_rng.0");
-  assert(Number(await guest.line("random: ", 20)) > 4000);
-  assertEquals(await guest.line("disk: ", 5), `${SIZE / 512} PADDOCK`);
-  await guest.line("begin: ", 5);
+}
+
+/** What the guest says once it is up and before it loads its disk. */
+async function comesUp(guest: QemuGuest): Promise<void> {
+  assertEquals(await guest.line("current: ", 90), "virtio_rng.0");
+  assert(Number(await guest.line("random: ", 60)) > 4000);
+  assertEquals(await guest.line("disk: ", 30), `${SIZE / 512} PADDOCK`);
+  await guest.line("begin: ", 30);
+}
+
+/** Waits until fio has verified the disk, and compares it with the image. */
+async function verifies(guest: QemuGuest, path: string): Promise<void> {
+  assertEquals(await guest.line("fio: ", 180), "0", guest.text);
+  const sum = await guest.line("sum: ", 60);
+  assert(/err= 0/.test(guest.text), guest.text);
+  assert(Number(await guest.line("random again: ", 60)) > 4000);
+  await guest.ended();
+  assertEquals(await sha256(path), sum.split(" ")[0]);
+}
+
+async function end(devices: readonly ServedDevice[]): Promise<void> {
+  for (const device of devices) {
+    const { code, text } = await device.end("SIGTERM");
+    assertEquals(code, 0, text);
+    assert(/^Serving /m.test(text), text);
+  }
+}
+
+async function check(folder: string, ring: string): Promise<void> {
+  const { path, block, rng } = await serve(folder);
+  await using _block = block;
+  await using _rng = rng;
+  await using guest = await start(folder, ring);
+  await comesUp(guest);
   for (let kill = 1; kill <= KILLS; kill++) {
     await until(
       "load",
@@ -105,31 +144,59 @@ async function check(folder: string, ring: string): Promise<void> {
     block.start();
   }
   assert(!guest.text.includes("fio: "), "fio was done before the last kill");
-  assertEquals(await guest.line("fio: ", 120), "0", guest.text);
-  const sum = await guest.line("sum: ", 60);
-  assert(/err= 0/.test(guest.text), guest.text);
-  assert(Number(await guest.line("random again: ", 20)) > 4000);
-  await guest.ended();
+  await verifies(guest, path);
   const complaints = guest.errors.trim().split("\n").filter((line) =>
     !HUNG_UP.test(line)
   );
   assertEquals(complaints, []);
-  assertEquals(await sha256(path), sum.split(" ")[0]);
-  for (const device of [block, rng]) {
-    const { code, text } = await device.end("SIGTERM");
-    assertEquals(code, 0, text);
-    assert(/^Serving /m.test(text), text);
+  await end([block, rng]);
+}
+
+/** Descriptors and mappings of memory that a front end has shared. */
+function sharedWith(pid: number): [fds: number, mappings: number] {
+  const fds = [...Deno.readDirSync(`/proc/${pid}/fd`)].length;
+  const maps = Deno.readTextFileSync(`/proc/${pid}/maps`);
+  return [fds, maps.split("/memfd:memory-backend-memfd").length - 1];
+}
+
+/** QEMU is killed under load: its back ends go on, keep nothing of it, and serve the next one. */
+async function survives(folder: string, ring: string): Promise<void> {
+  const { path, block, rng } = await serve(folder);
+  await using _block = block;
+  await using _rng = rng;
+  const { pid } = block;
+  {
+    await using guest = await start(folder, ring);
+    await comesUp(guest);
+    await until("load", () => written(path) > BETWEEN);
+    assert(sharedWith(pid)[1] > 0, "guest RAM is mapped while it is served");
+    await guest.kill();
   }
+  await until("end of the connection", () => sharedWith(pid)[1] === 0);
+  const [fds] = sharedWith(pid);
+  await using guest = await start(folder, ring);
+  await comesUp(guest);
+  await verifies(guest, path);
+  // Nothing of the one that was killed was kept, and nothing is of this one.
+  await until("the same descriptors", () => sharedWith(pid)[0] <= fds);
+  assertEquals([sharedWith(pid)[1], block.pid], [0, pid]);
+  await end([block, rng]);
 }
 
 const found = await findQemu();
 const reason = "reason" in found ? found.reason : null;
 for (const [format, ring] of [["split", ""], ["packed", ",packed=on"]]) {
-  const name =
-    `A guest of QEMU verifies our disk on a ${format} ring while its process is killed, and has our entropy source`;
-  Deno.test({
-    name: reason === null ? name : `${name} (skipped: ${reason})`,
-    ignore: reason !== null,
-    fn: () => withFolder((folder) => check(folder, ring!)),
-  });
+  const tests = {
+    [`A guest of QEMU verifies our disk on a ${format} ring while its process is killed, and has our entropy source`]:
+      check,
+    [`Our disk and entropy source on a ${format} ring survive a QEMU that is killed under load, and serve the next`]:
+      survives,
+  };
+  for (const [name, test] of Object.entries(tests)) {
+    Deno.test({
+      name: reason === null ? name : `${name} (skipped: ${reason})`,
+      ignore: reason !== null,
+      fn: () => withFolder((folder) => test(folder, ring!)),
+    });
+  }
 }

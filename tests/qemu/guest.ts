@@ -92,6 +92,12 @@ export class QemuGuest implements AsyncDisposable {
     }
   }
 
+  /** Ends QEMU in the middle of whatever it does. */
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended();
+  }
+
   /** Resolves when the guest has powered off. */
   async ended(): Promise<void> {
     await this.#child.status;

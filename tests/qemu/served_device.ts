@@ -33,6 +33,10 @@ export class ServedDevice implements AsyncDisposable {
     this.#said = new Response(this.#child.stderr).text();
   }
 
+  get pid(): number {
+    return this.#child.pid;
+  }
+
   /** Ends the process; returns its status and what it said. */
   async end(
     signal: "SIGKILL" | "SIGTERM",

@@ -1,3 +1,4 @@
+import { NOTHING } from "../../../core/manifest/built_in.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   type CliArgs,
@@ -82,18 +83,21 @@ const GOOD: readonly (readonly [string, CliArgs])[] = [
     command: "plugin test",
     module: "block",
     options: {},
+    permissions: NOTHING,
   }],
   ['plugin test block --options {"path":"x","readOnly":true}', {
     ...GLOBAL,
     command: "plugin test",
     module: "block",
     options: { path: "x", readOnly: true },
+    permissions: NOTHING,
   }],
   ["plugin serve rng --socket=s --options={}", {
     ...GLOBAL,
     command: "plugin serve",
     module: "rng",
     options: {},
+    permissions: NOTHING,
     socket: "s",
   }],
   ["--help", { ...GLOBAL, command: "help" }],
@@ -166,6 +170,14 @@ const BAD: readonly (readonly [string, string])[] = [
   [
     "plugin test rng --socket s",
     "--socket belongs to plugin serve, not to plugin test; remove it",
+  ],
+  [
+    'plugin test rng --permissions {"ffi":["x"]}',
+    `--permissions must have lists by read, write, net, env, run, import, such as '{ "read": ["data"] }', not "ffi"`,
+  ],
+  [
+    "plugin serve rng --socket s --permissions all",
+    `--permissions must be a JSON object such as '{ "read": ["data"] }', not "all"`,
   ],
   ["plugin test rng --options", "--options needs a value; see paddock --help"],
   [

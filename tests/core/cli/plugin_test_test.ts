@@ -6,6 +6,7 @@ import {
 } from "@std/assert";
 import { pluginTest } from "../../../core/cli/plugin_conformance.ts";
 import { ManifestError } from "../../../core/errors.ts";
+import { NOTHING } from "../../../core/manifest/built_in.ts";
 import { builtInDevices } from "../../../devices/registry.ts";
 import { withFolder } from "../../support/folder.ts";
 import { capture } from "./capture.ts";
@@ -13,7 +14,8 @@ import { capture } from "./capture.ts";
 const ROOT = new URL("../../../", import.meta.url).pathname;
 
 function run(module: string, options = {}, json = false) {
-  const args = { module, options, json, color: false };
+  const permissions = NOTHING;
+  const args = { module, options, permissions, json, color: false };
   return capture(() => pluginTest(args, builtInDevices));
 }
 
@@ -87,4 +89,20 @@ Deno.test("plugin test refuses options that the device does not declare", async 
     (error as ManifestError).message,
     '--options.maxBites: unknown field; did you mean "maxBytes"?',
   );
+});
+
+Deno.test("plugin test grants a module nothing that the command line does not", async () => {
+  const module = ROOT + "plugins/cow_disk/mod.ts";
+  await withFolder(async (folder) => {
+    const path = `${folder}/base.img`;
+    await Deno.writeFile(path, new Uint8Array(4096));
+    const error = await assertRejects(
+      () => run(module, { path }),
+      ManifestError,
+    );
+    assertEquals(
+      error.message,
+      `--permissions.read: the device asks for "${path}", which is not granted; add it`,
+    );
+  });
 });

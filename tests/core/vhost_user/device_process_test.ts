@@ -93,6 +93,7 @@ Deno.test("The control channel tells what the device declares, logs, posts and f
     assertEquals(declaration, {
       id: 7,
       features: [],
+      needs: [],
       queues: [{ name: "q", size: 16 }],
       config: new Uint8Array(2),
     });
