@@ -246,10 +246,7 @@ export class DescriptorChain {
   /** A segment's place. */
   #take(length: number, isWritable: boolean): number {
     if (this.#readableBytes + this.#writableBytes + length > 0xffff_ffff) {
-      throw new DriverError(
-        this.#sections.length,
-        "Driver: chain is longer than 2^32 bytes",
-      );
+      this.#refuseLength();
     }
     const at = this.#count++;
     if (at === this.#lengths.length) this.#grow();
@@ -257,16 +254,25 @@ export class DescriptorChain {
     if (isWritable) {
       this.#writableBytes += length;
     } else {
-      if (at > this.#readableCount) {
-        throw new DriverError(
-          this.#sections.order,
-          "Driver: readable descriptor after a writable one",
-        );
-      }
+      if (at > this.#readableCount) this.#refuseOrder();
       this.#readableCount++;
       this.#readableBytes += length;
     }
     return at;
+  }
+
+  #refuseLength(): never {
+    throw new DriverError(
+      this.#sections.length,
+      "Driver: chain is longer than 2^32 bytes",
+    );
+  }
+
+  #refuseOrder(): never {
+    throw new DriverError(
+      this.#sections.order,
+      "Driver: readable descriptor after a writable one",
+    );
   }
 
   /** @ignore For the queue. */

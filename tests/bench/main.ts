@@ -10,10 +10,12 @@ import { print } from "./paddock.ts";
 import { formatSection, type Section, toJson } from "./report.ts";
 import { measureRings } from "./ring.ts";
 import { measureStartup } from "./startup.ts";
+import { measureWalls } from "./walls.ts";
 
 const USAGE = `Usage: deno task bench [-- [--json] SECTION…]
 
-Sections: exit, kick, ring, startup, memory, isolation, lab; all of them if none is named.
+Sections: exit, kick, ring, startup, memory, isolation, walls,
+          lab; all of them if none is named.
 Each compares within one run, in turns, by medians: run it where little else runs.`;
 
 const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
@@ -23,6 +25,7 @@ const SECTIONS: Readonly<Record<string, () => Promise<Section>>> = {
   startup: measureStartup,
   memory: measureMemory,
   isolation: measureIsolation,
+  walls: measureWalls,
   lab: measureLab,
 };
 
