@@ -33,7 +33,7 @@ export async function measureStartup(): Promise<Section> {
       deno: () => toEnd(denoCommand(empty)),
       // The walls are measured in isolation.ts.
       paddock: () => toGuest(paddockCommand(manifest, "--sandbox=off")),
-      phases: () => toGuest(denoCommand(PHASES, manifest)),
+      phases: () => toGuest(denoCommand(PHASES, "--sandbox=off", manifest)),
     };
     if (typeof qemu !== "string") {
       contenders.qemu = () => toGuest(tinyQemu(qemu, kernel, disk));
