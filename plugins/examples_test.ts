@@ -99,3 +99,12 @@ Deno.test("Every example has a run of the conformance kit", () => {
 for (const [name, test] of Object.entries(CONFORMANCE)) {
   Deno.test(`The conformance kit passes the example ${name}`, test);
 }
+
+Deno.test("The README shows the smallest example as it is", async () => {
+  const read = (path: string) => Deno.readTextFile(new URL(path, HERE));
+  const code = await read("dice/mod.ts");
+  assertEquals(
+    (await read("../README.md")).includes(`\n${code}\`\`\`\n`),
+    true,
+  );
+});

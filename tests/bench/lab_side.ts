@@ -79,7 +79,8 @@ async function measure(
     stdio: "console",
   } as const;
   return await inTurns(rounds, {
-    paddock: () => boot(paddockCommand(`${folder}/vm.json`)),
+    // The walls are measured in isolation.ts.
+    paddock: () => boot(paddockCommand(`${folder}/vm.json`, "--sandbox=off")),
     qemu: () => boot(qemuCommand(program, guest)),
   });
 }
