@@ -81,6 +81,7 @@ Exit status
     4  The guest's CPU shut down (triple fault)
     5  KVM reported an internal error
     6  The guest's kernel panicked
+  129  The terminal went away (SIGHUP)
   130  Interrupted (Ctrl-C)
   143  Terminated (SIGTERM)`;
 

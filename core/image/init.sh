@@ -66,7 +66,12 @@ script)
   echo "paddock: the script ended with status $?" >"$tty"
   ;;
 tour)
-  sh /paddock/tour.sh <"$tty" >"$tty" 2>&1
+  sh /paddock/tour.sh <"$tty" >"$tty" 2>&1 || {
+    echo "paddock: the tour has found a fault" >"$tty"
+    sync
+    # Whoever started this looks at how it ended.
+    echo c >/proc/sysrq-trigger
+  }
   ;;
 *)
   # A session of its own with the terminal as controlling terminal gives job control and Ctrl-C.

@@ -37,6 +37,7 @@ verify_block() {
     echo "  wrote block $block and read it back: same sha256 ${written%% *}"
   else
     echo "  block $block DIFFERS after writing"
+    failed=1
   fi
 }
 [ -b /dev/vda ] && verify_block
@@ -46,3 +47,5 @@ if [ -c /dev/hwrng ] && [ -e /sys/class/misc/hw_random/rng_current ]; then
   echo "/dev/hwrng ($(cat /sys/class/misc/hw_random/rng_current)):"
   dd if=/dev/hwrng bs=16 count=1 2>/dev/null | hexdump -C | head -n 1 | sed 's/^/  /'
 fi
+
+[ -z "$failed" ]

@@ -28,6 +28,30 @@ kvmTest(
     }),
 );
 
+for (const memory of ["16M", "3G", "8G"]) {
+  kvmTest(
+    `A guest with ${memory} of RAM comes up, and costs what it touches`,
+    async () => {
+      const { exit, console } = await runToEnd({ ...hello(), memory });
+      assertEquals(exit.reason, "poweroff");
+      assertMatch(console, /^Hello [^]*\nGoodbye\n$/);
+    },
+  );
+}
+
+kvmTest(
+  "Devices whose kicks come by ioeventfd lose none, boot after boot",
+  async () => {
+    const virtio = { kick: "ioeventfd" };
+    for (let boot = 0; boot < 10; boot++) {
+      const devices = [{ use: "console", virtio }, { use: "rng", virtio }];
+      const { exit, console } = await runToEnd(hello("", devices));
+      assertEquals(exit.reason, "poweroff");
+      assertMatch(console, /\nrng: [0-9a-f]{32}\nGoodbye\n$/);
+    }
+  },
+);
+
 kvmTest("A guest without a console prints on the serial port", async () => {
   const { console, serial } = await runToEnd(hello("", []));
   assertEquals(serial, "Hello from the Paddock guest\nGoodbye\n");

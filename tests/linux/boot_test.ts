@@ -12,6 +12,7 @@ const SCRIPT = `
 echo "cpus: $(nproc)"
 echo "memory: $(awk '/MemTotal/ { print $2 }' /proc/meminfo)"
 echo "cmdline: $(cat /proc/cmdline)"
+echo "clock: $(dmesg | grep -c 'kvm-clock: Using msrs')"
 dmesg | grep -i 'warn\\|bug\\|call trace\\|fail' | sed 's/^/complaint: /'
 for device in /sys/bus/virtio/devices/*; do
   echo "device: $(cat $device/device) $(basename $(readlink -f $device/..)) $(basename $(readlink $device/driver))"
@@ -49,6 +50,8 @@ for (const cpus of [1, 2, 4]) {
         });
         assertEquals(exit.reason, "poweroff", text);
         assertEquals(valueOf(text, "cpus"), `${cpus}`);
+        // Each CPU takes kvmclock.
+        assert(Number(valueOf(text, "clock")) >= 1, text);
         const kib = Number(valueOf(text, "memory"));
         assert(kib > 190 << 10 && kib <= 256 << 10, `${kib} KiB`);
         assertEquals(complaints(text), []);

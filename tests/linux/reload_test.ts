@@ -55,7 +55,10 @@ done
 echo "rounds: $round"
 
 for name in virtio_blk virtio_rng; do
-  rmmod $name && insmod /lib/modules/$name.ko && echo "reloaded: $name"
+  for turn in $(seq ${ROUNDS}); do
+    rmmod $name && insmod /lib/modules/$name.ko || break
+  done
+  echo "reloaded: $name $turn times"
 done
 appears /dev/vda
 appears /dev/hvc0
@@ -90,7 +93,7 @@ linuxTest(
       assertEquals(valueOf(text, "rounds"), `${ROUNDS}`);
       assertEquals(
         [...text.matchAll(/^reloaded: (.*)$/gm)].map(([_, name]) => name),
-        ["virtio_blk", "virtio_rng"],
+        ["virtio_blk", "virtio_rng"].map((name) => `${name} ${ROUNDS} times`),
         text,
       );
       assertEquals(valueOf(text, "data"), "intact");
