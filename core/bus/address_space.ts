@@ -11,6 +11,8 @@ export interface RegionOps {
   write(offset: number, size: number, value: number): Later<void>;
   /** Accesses that the device takes; others are split or widened. */
   readonly sizes: { readonly min: 1 | 2 | 4; readonly max: 1 | 2 | 4 };
+  /** Hears of an access wider than `sizes.max` before it comes, split. */
+  tooWide?(offset: number, size: number, isWrite: boolean): void;
 }
 
 /** What the vCPU worker serves itself, without the core event loop. */
@@ -126,6 +128,7 @@ export async function readRange(
   const { min, max } = range.ops.sizes;
   const step = Math.min(Math.max(length, min), max);
   into.low = into.high = 0;
+  hearTooWide(range, address, length, false);
   for (let done = 0; done < length; done += step) {
     const at = address + done;
     const aligned = step > length
@@ -148,6 +151,7 @@ export async function writeRange(
 ): Promise<void> {
   const { min, max } = range.ops.sizes;
   const step = Math.min(Math.max(length, min), max);
+  hearTooWide(range, address, length, true);
   for (let done = 0; done < length; done += step) {
     if (address + done + step > range.end) return;
     const half = done < 4 ? from.low : from.high;
@@ -158,6 +162,16 @@ export async function writeRange(
       value,
     );
   }
+}
+
+function hearTooWide(
+  { ops, start, offset }: FlatRange,
+  address: number,
+  length: number,
+  isWrite: boolean,
+): void {
+  if (length <= ops.sizes.max) return;
+  ops.tooWide?.(address - start + offset, length, isWrite);
 }
 
 function mask(value: number, size: number): number {

@@ -31,6 +31,20 @@ export function openRing(
   return negotiated(VIRTIO_F_IN_ORDER) ? new InOrderQueue(ring) : ring;
 }
 
+/**
+ * Whether the driver left flags in the used ring of a split ring that was opened and begins (§2.7.10.1).
+ * One that goes on where another process ended has that one's flags.
+ */
+export function hasUsedFlags(
+  { ram, inflight }: RingMemory,
+  { device, start }: QueueSetup,
+  negotiated: (bit: number) => boolean,
+): boolean {
+  if (negotiated(VIRTIO_F_RING_PACKED)) return false;
+  if (start !== 0 || inflight !== null) return false;
+  return ram.u16[ram.translate(device, 2) / 2] !== 0;
+}
+
 function openRecorded(
   { ram, inflight }: RingMemory,
   index: number,

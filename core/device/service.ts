@@ -59,7 +59,7 @@ import type { QueueSetup, Virtqueue } from "../virtio/virtqueue.ts";
 import { Doorbell } from "./doorbell.ts";
 import { requestInterrupt, type Words as IrqWords } from "./irq_page.ts";
 import { LiveQueue } from "./live_queue.ts";
-import { openRing, type RingMemory } from "./open_ring.ts";
+import { hasUsedFlags, openRing, type RingMemory } from "./open_ring.ts";
 import type { DeviceMemory, FromWorker, QueueWorkerInit } from "./messages.ts";
 import { type DeviceModule, needsOf } from "./module_declaration.ts";
 import { readDevice } from "./made_device.ts";
@@ -325,8 +325,22 @@ export class Service {
       index,
       () => openRing(this.#memory!, index, setup, negotiated),
     );
+    if (hasUsedFlags(this.#memory, setup, negotiated)) {
+      this.#tellUsedFlags(index);
+    }
     if (!this.#init.trace.includes("ring")) return ring;
     return traceQueue(ring, index, this.#trace);
+  }
+
+  /** Told only: the ring works. */
+  #tellUsedFlags(index: number): void {
+    const message =
+      "Driver: the used ring's flags are not 0 as the queue begins";
+    this.#post({
+      type: "driver-error",
+      section: "2.7.10.1",
+      message: inQueue(message, this.#queueNames[index]),
+    });
   }
 
   /** What the driver did wrong, with the queue where it did. */

@@ -13,6 +13,7 @@ import {
 } from "../bus/vm_page.ts";
 import {
   DRIVER_OK,
+  FAILED,
   VIRTIO_MMIO_INTERRUPT_ACK,
   VIRTIO_MMIO_INTERRUPT_STATUS,
   VIRTIO_MMIO_QUEUE_NOTIFY,
@@ -106,9 +107,9 @@ export class AccessRouter {
     }
     if (offset === VIRTIO_MMIO_QUEUE_NOTIFY) {
       const queue = (this.low & page[NOTIFY_MASK]!) >>> 0;
-      // A queue that does not exist, or a device that is not live yet: the transport says what is wrong.
+      // A queue that does not exist, or a device that is not live: the transport says what is wrong.
       if (queue >= page[QUEUE_COUNT]!) return false;
-      if ((page[STATUS]! & DRIVER_OK) === 0) return false;
+      if ((page[STATUS]! & (DRIVER_OK | FAILED)) !== DRIVER_OK) return false;
       kickQueue(page, queue);
       return true;
     }

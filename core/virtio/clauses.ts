@@ -81,6 +81,12 @@ export const CLAUSES: readonly Clause[] = [
       "Each entry of the avail ring is the head of a chain: an index below the queue size, of a chain that the device does not hold already.",
   },
   {
+    section: "2.7.10.1",
+    title: "Driver Requirements: Available Buffer Notification Suppression",
+    asks:
+      "A driver sets the flags of the used ring to 0 when it allocates the ring; from then on they are the device's.",
+  },
+  {
     section: "2.7.13.3",
     title: "Updating idx",
     asks:
@@ -126,7 +132,8 @@ export const CLAUSES: readonly Clause[] = [
     section: "3.1.1",
     title: "Driver Requirements: Device Initialization",
     asks:
-      "The order is: reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK (read back), queues, DRIVER_OK.",
+      "The order is: reset, ACKNOWLEDGE, DRIVER, features, FEATURES_OK (read back), queues, DRIVER_OK. " +
+      "Features and configuration are read after DRIVER, configuration is written after FEATURES_OK.",
   },
   {
     section: "4.2.2.2",

@@ -1,6 +1,7 @@
 // Thread: any
 // Names of the virtio-mmio registers and of what their values mean, for diagnosis and traces.
 import * as c from "./constants.ts";
+import { deviceTypeName } from "./device_types.ts";
 
 const NAMES: Readonly<Record<number, string>> = {
   [c.VIRTIO_MMIO_MAGIC_VALUE]: "MagicValue",
@@ -51,6 +52,17 @@ const INTERRUPT_BITS: ReadonlyArray<readonly [number, string]> = [
   [c.VIRTIO_MMIO_INT_CONFIG, "config"],
 ];
 
+const FEATURES: Readonly<Record<number, string>> = {
+  [c.VIRTIO_F_ANY_LAYOUT]: "ANY_LAYOUT",
+  [c.VIRTIO_F_INDIRECT_DESC]: "INDIRECT_DESC",
+  [c.VIRTIO_F_EVENT_IDX]: "EVENT_IDX",
+  [c.VIRTIO_F_VERSION_1]: "VERSION_1",
+  [c.VIRTIO_F_RING_PACKED]: "RING_PACKED",
+  [c.VIRTIO_F_IN_ORDER]: "IN_ORDER",
+  [c.VIRTIO_F_NOTIFICATION_DATA]: "NOTIFICATION_DATA",
+  [c.VIRTIO_F_RING_RESET]: "RING_RESET",
+};
+
 /** "QueueNotify" for 0x050, "config+4" for 0x104, "0x0cc" for what is not a register. */
 export function registerName(offset: number): string {
   if (offset >= c.VIRTIO_MMIO_CONFIG) {
@@ -59,9 +71,21 @@ export function registerName(offset: number): string {
   return NAMES[offset] ?? `0x${offset.toString(16).padStart(3, "0")}`;
 }
 
-/** What a register's value means in words: "ACKNOWLEDGE|DRIVER"; "" where it means just its number. */
-export function decodeValue(offset: number, value: number): string {
+/**
+ * What a register's value means in words: "ACKNOWLEDGE|DRIVER"; "" where it means just its number.
+ * `select` is which word of features is meant, where it is one: device features are their numbers, "0|5|EVENT_IDX".
+ */
+export function decodeValue(
+  offset: number,
+  value: number,
+  select: number,
+): string {
   switch (offset) {
+    case c.VIRTIO_MMIO_DEVICE_ID:
+      return deviceTypeName(value);
+    case c.VIRTIO_MMIO_DEVICE_FEATURES:
+    case c.VIRTIO_MMIO_DRIVER_FEATURES:
+      return features(value, select) || "none";
     case c.VIRTIO_MMIO_STATUS:
       return bits(STATUS_BITS, value) || "reset";
     case c.VIRTIO_MMIO_INTERRUPT_STATUS:
@@ -72,6 +96,13 @@ export function decodeValue(offset: number, value: number): string {
     default:
       return "";
   }
+}
+
+function features(value: number, select: number): string {
+  const numbers = Array.from({ length: 32 }, (_bit, bit) => bit)
+    .filter((bit) => (value >>> bit) & 1)
+    .map((bit) => select * 32 + bit);
+  return numbers.map((number) => FEATURES[number] ?? number).join("|");
 }
 
 function bits(

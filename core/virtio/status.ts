@@ -74,7 +74,12 @@ export function nextStatus(
     } else if (bit === FEATURES_OK && !featuresAcceptable) continue; // the driver reads it back (§3.1.1 step 6)
     else if (bit === DRIVER_OK && old & (FAILED | DEVICE_NEEDS_RESET)) {
       refuse("2.1.1", "DRIVER_OK set without a reset");
-    } else status |= bit;
+    } else {
+      if (status & ~old & after & FEATURES_OK) {
+        refuse("3.1.1", "DRIVER_OK set before FEATURES_OK was read back");
+      }
+      status |= bit;
+    }
   }
   return { status: status | (value & FAILED), violation };
 }

@@ -2,6 +2,12 @@
 // Traces of register accesses, rings and interrupts. Each is a wrapper that is there only when it is asked for.
 import type { Later, RegionOps } from "../bus/address_space.ts";
 import type { DescriptorChain } from "./chain.ts";
+import {
+  VIRTIO_MMIO_DEVICE_FEATURES,
+  VIRTIO_MMIO_DEVICE_FEATURES_SEL,
+  VIRTIO_MMIO_DRIVER_FEATURES_SEL,
+  VIRTIO_MMIO_STATUS,
+} from "./constants.ts";
 import { decodeValue, registerName } from "./registers.ts";
 import type { Virtqueue } from "./virtqueue.ts";
 
@@ -65,12 +71,24 @@ export function limitTrace(sink: TraceSink): TraceSink {
 
 /** A register file that tells each access with its answer. */
 export function traceRegisters(target: RegionOps, sink: TraceSink): RegionOps {
+  // Which words of the features are selected: 0 after a reset.
+  const selected = { device: 0, driver: 0 };
+  const follow = (offset: number, value: number) => {
+    if (offset === VIRTIO_MMIO_DEVICE_FEATURES_SEL) selected.device = value;
+    if (offset === VIRTIO_MMIO_DRIVER_FEATURES_SEL) selected.driver = value;
+    if (offset === VIRTIO_MMIO_STATUS && value === 0) {
+      selected.device = selected.driver = 0;
+    }
+  };
   const tell = (
     operation: "read" | "write",
     offset: number,
     size: number,
     value: number,
-  ) =>
+  ) => {
+    if (operation === "write") follow(offset, value);
+    const { device, driver } = selected;
+    const select = offset === VIRTIO_MMIO_DEVICE_FEATURES ? device : driver;
     sink({
       kind: "mmio",
       operation,
@@ -78,10 +96,12 @@ export function traceRegisters(target: RegionOps, sink: TraceSink): RegionOps {
       offset,
       size,
       value,
-      meaning: decodeValue(offset, value),
+      meaning: decodeValue(offset, value, select),
     });
+  };
   return {
     sizes: target.sizes,
+    tooWide: (...access) => target.tooWide?.(...access),
     async read(offset, size) {
       const value = await target.read(offset, size);
       tell("read", offset, size, value);

@@ -3,7 +3,9 @@
 import type { Later, RegionOps } from "../bus/address_space.ts";
 import {
   DEVICE_NEEDS_RESET,
+  DRIVER,
   DRIVER_OK,
+  FAILED,
   FEATURES_OK,
   PADDOCK_VENDOR_ID,
   VIRTIO_MMIO_CONFIG,
@@ -94,6 +96,13 @@ export abstract class Transport implements RegionOps {
     return wait.then(() => this.write(offset, size, value));
   }
 
+  /** An access that is split into those that there are (§4.2.2.2). */
+  tooWide(offset: number, size: number, isWrite: boolean): void {
+    const what = isWrite ? "write to" : "read of";
+    this.#access = `${what} ${describe(offset, size)}`;
+    this.violation("4.2.2.2", "accesses have 32 bits at most");
+  }
+
   #read(offset: number, size: number): number {
     this.#access = `read of ${describe(offset, size)}`;
     if (offset >= VIRTIO_MMIO_CONFIG) {
@@ -113,6 +122,7 @@ export abstract class Transport implements RegionOps {
       case VIRTIO_MMIO_VENDOR_ID:
         return PADDOCK_VENDOR_ID;
       case VIRTIO_MMIO_DEVICE_FEATURES:
+        this.#afterDriver("features are");
         return this.host.offered[this.#deviceFeaturesSel] ?? 0;
       case VIRTIO_MMIO_QUEUE_SIZE_MAX:
         return this.declaration.queues[this.queueSel]?.size ?? 0;
@@ -138,6 +148,11 @@ export abstract class Transport implements RegionOps {
   }
 
   #writeControl(offset: number, value: number): Later<void> {
+    const isForFailed = offset === VIRTIO_MMIO_STATUS ||
+      offset === VIRTIO_MMIO_INTERRUPT_ACK;
+    if (this.status & FAILED && !isForFailed) {
+      this.violation("2.1.1", "after FAILED comes a reset, Status = 0");
+    }
     switch (offset) {
       case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
         this.#deviceFeaturesSel = value;
@@ -164,6 +179,12 @@ export abstract class Transport implements RegionOps {
       "control registers take aligned 32-bit accesses only",
     );
     return false;
+  }
+
+  /** The modern interface has the order of §3.1.1. */
+  #afterDriver(what: string): void {
+    if (this.version === 1 || this.status & DRIVER) return;
+    this.violation("3.1.1", `${what} read after DRIVER`);
   }
 
   /** Tells what is wrong with the access that is being served. */
@@ -281,6 +302,7 @@ export abstract class Transport implements RegionOps {
   /** A read that is wrong is answered all the same, with zeros for what is not there. */
   #readConfig(offset: number, size: number): number {
     this.#isInConfig(offset, size);
+    this.#afterDriver("configuration is");
     const { length } = this.declaration.config;
     let value = 0;
     for (let i = 0; i < size && offset + i < length; i++) {

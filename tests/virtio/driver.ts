@@ -29,10 +29,12 @@ export async function offered(
   machine: FakeMachine,
 ): Promise<[low: number, high: number]> {
   const words = [];
+  for (const status of [0x1, 0x3]) await machine.write(0x070, status);
   for (const word of [0, 1]) {
     await machine.write(0x014, word);
     words.push(await machine.read(0x010));
   }
+  await machine.reset();
   return words as [number, number];
 }
 

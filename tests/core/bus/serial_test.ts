@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { createSerialPage, SerialPort } from "../../../core/bus/serial.ts";
+import { PATIENCE_MS } from "../../support/fake_machine.ts";
 
 function port() {
   const counts = { interrupts: 0, wakes: 0 };
@@ -208,6 +209,7 @@ Deno.test("No byte of a writer on another thread waits for a wake-up that never 
   const worker = new Worker(url, { type: "module" });
   const count = 300_000;
   worker.postMessage({ page, bell, count });
+  const deadline = performance.now() + PATIENCE_MS;
   let received = 0;
   let inOrder = true;
   while (received < count) {
@@ -221,7 +223,11 @@ Deno.test("No byte of a writer on another thread waits for a wake-up that never 
     const alive = setTimeout(() => {}, 5000);
     const result = turn.async ? await turn.value : turn.value;
     clearTimeout(alive);
-    if (result === "timed-out") break;
+    // A host under load may be slow; a byte that lies there and was not told of is lost.
+    const isOver = performance.now() > deadline;
+    if (result === "timed-out" && (serial.takeOutput() !== null || isOver)) {
+      break;
+    }
   }
   worker.terminate();
   URL.revokeObjectURL(url);

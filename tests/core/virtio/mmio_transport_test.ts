@@ -212,6 +212,7 @@ Deno.test("Another vCPU's writes wait until a reset is done", async () => {
 
 Deno.test("Configuration space is read with 1, 2 and 4 bytes, zeros past its end", async () => {
   await using machine = await start();
+  await machine.negotiate();
   assertEquals(await machine.read(0x100, 1), 0x01);
   assertEquals(await machine.read(0x102, 2), 0x0403);
   assertEquals(await machine.read(0x104, 4), 0x08070605);

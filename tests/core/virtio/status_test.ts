@@ -14,7 +14,7 @@ const TABLE = [
   ["FEATURES_OK without DRIVER", 0x01, 0x09, true, 0x01, "3.1.1"],
   ["DRIVER_OK without FEATURES_OK", 0x03, 0x07, true, 0x03, "3.1.1"],
   ["DRIVER_OK after refused features", 0x03, 0x0f, false, 0x03, "3.1.1"],
-  ["everything at once", 0x00, 0x0f, true, 0x0f, null],
+  ["everything at once", 0x00, 0x0f, true, 0x0f, "3.1.1"],
   ["a bit that is cleared", 0x0f, 0x0b, true, 0x0f, "2.1.1"],
   ["FAILED", 0x03, 0x83, true, 0x83, null],
   ["FAILED alone", 0x0f, 0x80, true, 0x8f, "2.1.1"],
