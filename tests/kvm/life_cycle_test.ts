@@ -136,7 +136,9 @@ for (
 ) {
   kvmTest(`${name} leave no fds, threads or memory behind`, async () => {
     const { before, after, vms } = await runMany(from, to, sandbox);
-    assert(vms > 0);
+    // In the lab, where each takes seconds, as many as there is time for.
+    if (Deno.env.has("PADDOCK_LAB")) assert(vms > 0);
+    else assertEquals(vms, to - from);
     assertEquals(grown(before.fds, after.fds), []);
     assertEquals(grown(before.threads, after.threads), []);
     const growth = after.rss - before.rss;
