@@ -127,7 +127,10 @@ export interface BatchQueue {
 /** How a queue is served: chain by chain, in batches, or, with null, only when the device pulls. */
 export type QueueHandler = ChainHandler | ServedQueue | BatchQueue | null;
 
-/** Messages between a device and whoever holds the VM, in order, as structured clones: what `postMessage` takes. */
+/**
+ * Messages between a device and whoever holds the VM, in order, as structured clones: what `postMessage` takes. Those that
+ * cross processes are JSON with bytes (Uint8Array), of at most 2^20 characters; longer ones go in parts.
+ */
 export interface DevicePort {
   /** Called with each message; those that come while it is null are lost. */
   onmessage: ((data: unknown) => void) | null;

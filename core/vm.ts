@@ -48,6 +48,16 @@ export async function starterOf(
 /** A manifest: a path or URL of a `vm.json`, or its content as an object. */
 export type ManifestSource = string | URL | Readonly<Record<string, unknown>>;
 
+/** What the log gets of an event, at once, whether the start succeeds or not. */
+const RECORDED: {
+  readonly [Name in keyof VmEvents]?: (detail: VmEvents[Name]) => void;
+} = {
+  drivererror: ({ device, section, message }) =>
+    log("warning", device, message, { section }),
+  devicefault: ({ device, message }) => log("error", device, message),
+  log: ({ device, message }) => log("info", device, message),
+};
+
 /**
  * A running virtual machine.
  *
@@ -103,7 +113,6 @@ export class Vm extends EventTarget implements AsyncDisposable {
     options: LaunchOptions & { readonly starter: VmStarter },
   ): Promise<Vm> {
     const vm = new Vm(config);
-    vm.#log();
     await using stack = new AsyncDisposableStack();
     // The VM's end is told when its devices' processes are gone too.
     const emit: EmitVmEvent = (name, detail) => {
@@ -164,17 +173,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
     this.#exit.resolve(exit);
   }
 
-  #log(): void {
-    this.on("drivererror", ({ device, section, message }) => {
-      log("warning", device, message, { section });
-    });
-    this.on("devicefault", ({ device, message }) => {
-      log("error", device, message);
-    });
-    this.on("log", ({ device, message }) => void log("info", device, message));
-  }
-
   #emit<Name extends keyof VmEvents>(name: Name, detail: VmEvents[Name]): void {
+    RECORDED[name]?.(detail);
     const dispatch = () =>
       void this.dispatchEvent(new CustomEvent(name, { detail }));
     if (this.#early === null) dispatch();
@@ -213,8 +213,9 @@ export class Vm extends EventTarget implements AsyncDisposable {
   /**
    * Has the device with this name start anew from its module, which may have changed: DEVICE_NEEDS_RESET is set, and
    * the driver's reset brings the new code; until then the old one serves. Its virtio id, its queues and the size of its
-   * configuration space stay what they were, for the driver knows them.
-   * @throws {ManifestError} when the module cannot be used any more; the old code goes on
+   * configuration space are to stay what they were, for the driver knows them.
+   * @throws {ManifestError} when the module cannot be used any more, or these of a device with a process of its own have
+   * changed; the old code goes on
    */
   async reload(name: string): Promise<void> {
     const device = this.config.devices.find((each) => each.name === name);

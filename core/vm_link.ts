@@ -26,8 +26,8 @@ const END_MS = 30_000;
 /** Bytes that wait for a VM which does not read what it is told. */
 const MOST_UNSENT = 64 * 2 ** 20;
 const SIGKILL = 9;
-/** In a second: messages of any kind; lines that it prints, and those that each device may log. More is no VM of ours. */
-const MAX_MESSAGES = 50_000;
+/** In a second: messages of its own, twice what a device may post; lines of its own, and what each device may log. */
+const MAX_MESSAGES = 100_000;
 const MAX_LINES = 100;
 /** Threads that a VM may have slowed down, and characters of what it says that are told. */
 const MAX_LOWERED = 100;
@@ -45,7 +45,7 @@ export class VmLink implements VmBackend {
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   #exit: VmExit | null = null;
-  readonly #messages = new RateLimit(MAX_MESSAGES);
+  readonly #messages: RateLimit;
   readonly #lines: RateLimit;
   readonly #isTraced: boolean;
   readonly #lowered = new Set<number>();
@@ -61,7 +61,9 @@ export class VmLink implements VmBackend {
     owned: AsyncDisposable,
   ) {
     this.#child = child;
-    this.#lines = new RateLimit(MAX_LINES * (1 + config.devices.length));
+    const speakers = 1 + config.devices.length;
+    this.#messages = new RateLimit(MAX_MESSAGES * speakers);
+    this.#lines = new RateLimit(MAX_LINES * speakers);
     this.#isTraced = trace.length > 0;
     for (const { name } of config.devices) {
       this.#ports.set(name, this.#createPort(name));
@@ -87,8 +89,8 @@ export class VmLink implements VmBackend {
 
   /** Resolves when the machine runs; throws what kept it from that. */
   async start(message: ToVm & { type: "start" }): Promise<void> {
-    this.#send(message);
     try {
+      this.#send(message);
       await this.#ready.promise;
     } catch (error) {
       // It says that it failed, and need not end.
@@ -128,7 +130,9 @@ export class VmLink implements VmBackend {
         if (!isFromVm(message)) throw new TypeError("no message of a VM");
         // Traces are as many as the user asked for.
         if (!this.#isTraced && !this.#messages.take()) {
-          throw new RangeError(`over ${MAX_MESSAGES} messages in a second`);
+          throw new RangeError(
+            `over ${this.#messages.perSecond} messages in a second`,
+          );
         }
         this.#receive(message);
       }
@@ -172,10 +176,8 @@ export class VmLink implements VmBackend {
         return this.#serialInput.taken(message.length);
       case "lower-priority": {
         const { mark } = message;
-        if (this.#lowered.has(mark)) return;
-        if (this.#lowered.size >= MAX_LOWERED) {
-          throw new RangeError("more threads to slow down than it has");
-        }
+        const isMore = this.#lowered.size < MAX_LOWERED;
+        if (!isMore || this.#lowered.has(mark)) return;
         this.#lowered.add(mark);
         return lowerPriority(mark, this.#child.pid);
       }
@@ -268,8 +270,8 @@ export class VmLink implements VmBackend {
   ): Promise<unknown> {
     const id = this.#nextCall++;
     const call = Promise.withResolvers<unknown>();
-    this.#calls.set(id, call);
     this.#send({ type: "call", id, name, device, options });
+    this.#calls.set(id, call);
     return call.promise;
   }
 

@@ -97,12 +97,21 @@ export class Bench {
 
   /** The feature words that are offered, as the registers say. */
   async offered(): Promise<[number, number]> {
+    await this.begin();
     const words: number[] = [];
     for (const select of [0, 1]) {
       await this.machine.write(VIRTIO_MMIO_DEVICE_FEATURES_SEL, select);
       words.push(await this.machine.read(VIRTIO_MMIO_DEVICE_FEATURES));
     }
     return [words[0]!, words[1]!];
+  }
+
+  /** ACKNOWLEDGE and DRIVER, where they are not set: nothing of the device is read before (§3.1.1). */
+  async begin(): Promise<void> {
+    const { machine } = this;
+    if (await machine.read(VIRTIO_MMIO_STATUS) & DRIVER) return;
+    await machine.write(VIRTIO_MMIO_STATUS, ACKNOWLEDGE);
+    await machine.write(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER);
   }
 
   /** Bits of the device's own that are offered. */
@@ -114,8 +123,7 @@ export class Bench {
   async negotiate(words: readonly [number, number]): Promise<boolean> {
     const { machine } = this;
     await this.reset();
-    await machine.write(VIRTIO_MMIO_STATUS, ACKNOWLEDGE);
-    await machine.write(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER);
+    await this.begin();
     for (const select of [0, 1] as const) {
       await machine.write(VIRTIO_MMIO_DRIVER_FEATURES_SEL, select);
       await machine.write(VIRTIO_MMIO_DRIVER_FEATURES, words[select]);

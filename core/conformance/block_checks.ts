@@ -26,12 +26,12 @@ interface Disk {
 }
 
 async function open(bench: Bench): Promise<Disk> {
+  const live = await bench.bringUp({ format: "split" });
   const [low, high] = [
     await bench.machine.read(VIRTIO_MMIO_CONFIG),
     await bench.machine.read(VIRTIO_MMIO_CONFIG + 4),
   ];
-  const capacity = low + high * 2 ** 32;
-  return { bench, live: await bench.bringUp({ format: "split" }), capacity };
+  return { bench, live, capacity: low + high * 2 ** 32 };
 }
 
 /** One request; returns its status by name and what was read. */

@@ -103,6 +103,7 @@ export const CONFIG_STABLE: PlannedCheck = {
   asks: "ConfigGeneration changes whenever a field does: use updateConfig().",
   async run(bench) {
     const layout = fields(bench.declaration.config);
+    await bench.begin();
     for (const field of layout) {
       const first = await readStable(bench, field);
       for (let i = 1; i < READS; i++) {

@@ -36,7 +36,7 @@ export async function inspectModule(
   await using child = await spawnConfined({
     sandbox: "strict",
     entry: new URL("./inspect_process.ts", import.meta.url),
-    args: [module, JSON.stringify(given)],
+    args: [module],
     permissions: [
       `--allow-read=${folders.join(",")}`,
       ...importHosts(module).map((host) => `--allow-import=${host}`),
@@ -45,9 +45,15 @@ export async function inspectModule(
     isHostile: true,
     memory: { bytes: MAX_BYTES, workers: 0 },
     env: { NO_COLOR: "1" },
+    // Not among its arguments, which other users may see.
+    stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   });
+  const input = child.stdin!.getWriter();
+  // One that has died says so below.
+  const told = input.write(new TextEncoder().encode(JSON.stringify(given)))
+    .then(() => input.close()).catch(() => {});
   let isLate = false;
   const late = setTimeout(() => {
     isLate = true;
@@ -58,6 +64,7 @@ export async function inspectModule(
     lastText(child.stdout!),
     lastText(child.stderr!),
     child.status,
+    told,
   ]);
   clearTimeout(late);
   const last = stdout.trimEnd().split("\n").at(-1) ?? "";

@@ -13,7 +13,9 @@ export type Inspection =
   }
   | { readonly problem: string };
 
-const [module = "", given = "{}"] = Deno.args;
+const [module = ""] = Deno.args;
+/** The options that were given, as JSON. */
+const given = await new Response(Deno.stdin.readable).text();
 
 /** Here, where a pattern that takes for ever costs nobody else anything. */
 function findUnmatched(

@@ -127,8 +127,9 @@ export class LiveQueue implements PulledQueue {
 
   #later(chain: DescriptorChain, written: Promise<number>): void {
     const done = written.catch((error) => {
-      if (this.#stopped) return 0;
-      this.#refuseFrom(error);
+      // One that was told to end has not failed.
+      if (!this.#ending.signal.aborted) this.#refuseFrom(error);
+      else if (this.#handlers.refuse === undefined) return 0;
       return this.#refuse(chain);
     }).then((count) => {
       this.#complete(chain, count);

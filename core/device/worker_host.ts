@@ -402,7 +402,8 @@ export class WorkerHost implements DeviceHost {
   async #retire(): Promise<void> {
     this.#outdated = false;
     if (this.usable) await this.#leave();
-    this.#dead = true;
+    // The thread of one that was cut off may run yet, and must find itself cut off.
+    if (!this.failed) this.#dead = true;
   }
 
   async close(): Promise<void> {

@@ -1,22 +1,26 @@
 // Thread: main
 // What the code of a process tried and was not granted, by Deno's own record of the permissions it was asked for: a
 // plugin may catch the error, and say nothing.
+import { resolve } from "@std/path/posix/resolve";
 import { RateLimit } from "../sys/rate_limit.ts";
 import type { Fd } from "../sys/fd.ts";
 import { readableOf } from "../sys/fd_stream.ts";
 import { eachLine } from "../sys/text_lines.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
+import { AUDIT_VARIABLE } from "./closing.ts";
 import { covers } from "./grants.ts";
 
 /** Attempts that are told: in a second, and of different kinds in the life of a process. */
 const MAX_LINES = 20;
 const MAX_KINDS = 200;
+/** Characters of a line of the record; Linux has no longer paths. */
+const LONGEST = 16 * 1024;
 /** What the core itself loads in every process of ours. */
 const OUR_LIBRARY = "libc.so.6";
 
 /** The variable that has Deno write its record to a file, or to the pipe with this number. */
 export function auditVariable(fd: number): Record<string, string> {
-  return { DENO_AUDIT_PERMISSIONS: `/proc/self/fd/${fd}` };
+  return { [AUDIT_VARIABLE]: `/proc/self/fd/${fd}` };
 }
 
 /** Reads a record until the process has ended; each attempt that `granted` does not cover is told once, as "read of …". */
@@ -27,16 +31,17 @@ export async function listenToAudit(
 ): Promise<void> {
   const told = new Set<string>();
   const lines = new RateLimit(MAX_LINES);
-  await eachLine(readableOf(pipe), (line) => {
+  const onLine = (line: string) => {
     const attempt = refusedAttempt(line, granted);
     if (attempt === null || told.has(attempt)) return;
     if (told.size >= MAX_KINDS || !lines.take()) return;
     told.add(attempt);
     onRefused(attempt);
-  });
+  };
+  await eachLine(readableOf(pipe), onLine, LONGEST);
 }
 
-/** The attempt of a line of the record; null for one that is granted, or is no line of Deno's. */
+/** The attempt of a line of the record; null for one that is granted. */
 export function refusedAttempt(
   line: string,
   granted: PermissionSet,
@@ -45,11 +50,14 @@ export function refusedAttempt(
   try {
     entry = JSON.parse(line);
   } catch {
-    return null;
+    return "tried something that is too long to be told";
   }
   const { permission, value } = entry ?? {};
   if (typeof permission !== "string") return null;
-  const asked = typeof value === "string" ? value : null;
+  const isPath = permission === "read" || permission === "write";
+  const text = typeof value === "string" ? value : null;
+  // Deno tells paths as they were asked for, from the folder where the process is, which is ours.
+  const asked = isPath && text !== null ? resolve(text) : text;
   // A fetch asks for its URL, then for the host and port, which grants name.
   if (permission === "net" && asked?.includes("://")) return null;
   if (permission === "ffi") {

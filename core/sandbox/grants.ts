@@ -51,6 +51,8 @@ export function covers(
   if (kind === "read" || kind === "write") {
     return asked.startsWith(grant.endsWith("/") ? grant : `${grant}/`);
   }
-  const hasHosts = kind === "net" || kind === "import";
-  return hasHosts && asked.replace(/:[0-9]+$/, "") === grant;
+  if (kind !== "net" && kind !== "import") return false;
+  const host = asked.replace(/:[0-9]+$/, "");
+  return host === grant ||
+    grant.startsWith("*.") && host.endsWith(grant.slice(1));
 }

@@ -61,38 +61,39 @@ const CLOSED: SeccompOptions = { run: false, sockets: "none", write: false };
 /** Starts the child; it ends with this process at the latest. */
 export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
   const { stdin = "null", stdout = "inherit", stderr = "inherit" } = options;
-  using stack = new DisposableStack();
-  const stdio = openStdio([stdin, stdout, stderr], stack);
+  using theirs = new DisposableStack();
+  using ours = new DisposableStack();
+  const stdio = openStdio([stdin, stdout, stderr], theirs);
+  const [input, output, errors] = stdio.ours.map((fd) => ours.use(fd));
   const life = pipe();
-  stack.use(life.read);
-  const [input, output, errors] = stdio.ours;
+  theirs.use(life.read);
+  ours.use(life.write);
   const { audit } = options;
   const record = audit === undefined ? null : pipe();
-  if (record !== null) stack.use(record.write);
-  try {
-    const fds = [...stdio.child, ...options.fds ?? [], life.read.fd];
-    const { pid, missing } = record === null
-      ? await spawn(options, fds)
-      : await spawn(
-        { ...options, env: { ...options.env, ...auditVariable(fds.length) } },
-        [...fds, record.write.fd],
-      );
-    tieToPipe(life.read, pid);
-    if (record !== null) {
-      listenToAudit(record.read, audit!.granted, audit!.onRefused);
-    }
-    return new Child(
-      pid,
-      missing,
-      input ? writableOf(input) : null,
-      output ? readableOf(output) : null,
-      errors ? readableOf(errors) : null,
-      [life.write, input],
+  theirs.use(record?.write);
+  ours.use(record?.read);
+  const fds = [...stdio.child, ...options.fds ?? [], life.read.fd];
+  const { pid, missing } = record === null
+    ? await spawn(options, fds)
+    : await spawn(
+      { ...options, env: { ...options.env, ...auditVariable(fds.length) } },
+      [...fds, record.write.fd],
     );
-  } catch (error) {
-    for (const fd of [life.write, record?.read, ...stdio.ours]) fd?.close();
-    throw error;
+  tieToPipe(life.read, pid);
+  ours.move();
+  if (record !== null) {
+    // It ends with the process, as what that prints does.
+    listenToAudit(record.read, audit!.granted, audit!.onRefused)
+      .catch(() => {});
   }
+  return new Child(
+    pid,
+    missing,
+    input ? writableOf(input) : null,
+    output ? readableOf(output) : null,
+    errors ? readableOf(errors) : null,
+    [life.write, input],
+  );
 }
 
 type Started = Extract<Spawned, { pid: number }>;

@@ -296,6 +296,7 @@ const SYMBOLS = {
     parameters: ["buffer", "buffer" /* const sigset_t * */],
     result: "i32",
   },
+  unsetenv: { parameters: ["buffer" /* const char * */], result: "i32" },
   getenv: { parameters: ["buffer" /* const char * */], result: "pointer" },
   waitpid: {
     parameters: [
@@ -423,11 +424,14 @@ export const libc = bindLazily();
 // errno is thread-local; a second FFI call could change it, so its address is taken once a thread.
 const errnoLocation = libc.__errno_location();
 if (errnoLocation === null) throw new Error("libc gave no errno location");
-const errnoView = new Deno.UnsafePointerView(errnoLocation);
+// An array and no view: what Deno does for a view's methods could change it before it is read.
+const errnoWord = new Int32Array(
+  Deno.UnsafePointerView.getArrayBuffer(errnoLocation, 4),
+);
 
 /** errno of this thread, right after the call that failed. */
 export function errno(): number {
-  return errnoView.getInt32();
+  return errnoWord[0]!;
 }
 
 /** Passes a libc result on, or throws a {@linkcode SysError} with errno when it is negative. */
@@ -453,6 +457,8 @@ export const O_EXCL = 0o200;
 export const O_CLOEXEC = 0o2000000;
 export const SEEK_END = 2;
 export const F_SETFL = 4;
+export const F_SETFD = 2;
+export const FD_CLOEXEC = 1;
 export const F_DUPFD_CLOEXEC = 1030;
 export const PROT_READ_WRITE = 3;
 export const MAP_SHARED = 1;

@@ -3,11 +3,11 @@
 // the next one.
 import { SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
-import { libc, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR } from "./libc.ts";
+import { check, libc, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR } from "./libc.ts";
 
 const PREFIX = "paddock-run-";
 const LOCK = ".lock";
-/** A folder without a lock is one that is just being made, or was never finished. */
+/** A folder that is younger may be one that is just being made, and not locked yet. */
 const YOUNG_MS = 60_000;
 
 export class RunFolder implements AsyncDisposable {
@@ -24,7 +24,7 @@ export class RunFolder implements AsyncDisposable {
   static async create(): Promise<RunFolder> {
     const path = await Deno.makeTempDir({ prefix: PREFIX });
     const lock = Fd.open(`${path}/${LOCK}`, O_RDWR | O_CREAT);
-    libc.flock(lock.fd, LOCK_EX | LOCK_NB);
+    check("flock", libc.flock(lock.fd, LOCK_EX | LOCK_NB));
     // Nobody waits for it, and what cannot be removed stays.
     sweep(path.slice(0, path.lastIndexOf("/"))).catch(() => {});
     return new RunFolder(path, lock);
@@ -46,19 +46,21 @@ export async function sweep(parent: string, now = Date.now()): Promise<void> {
       const { uid, mtime } = await Deno.lstat(path);
       if (uid !== Deno.uid()) continue;
       const age = now - (mtime?.getTime() ?? now);
-      if (isAbandoned(path, age)) await Deno.remove(path, { recursive: true });
+      if (age < YOUNG_MS || !isAbandoned(path)) continue;
+      await Deno.remove(path, { recursive: true });
     } catch {
       // It went meanwhile.
     }
   }
 }
 
-function isAbandoned(path: string, age: number): boolean {
+/** Whether nobody has its lock, or it never had one. */
+function isAbandoned(path: string): boolean {
   try {
     using lock = Fd.open(`${path}/${LOCK}`, O_RDWR);
     return libc.flock(lock.fd, LOCK_EX | LOCK_NB) === 0;
   } catch (error) {
-    if (error instanceof SysError) return age > YOUNG_MS;
+    if (error instanceof SysError) return true;
     throw error;
   }
 }

@@ -107,10 +107,25 @@ export class BackEndLink {
       .filter((bit) => (bit < 24 || bit >= 50) && !without.includes(bit));
     const words = offeredFeatures({ features: own }, this.#virtio);
     const bits = session.features | 1n << BigInt(VIRTIO_F_RING_RESET);
-    const both = (word: number) =>
+    const both = [0, 1].map((word) =>
       (words[word]! & Number(BigInt.asUintN(32, bits >> BigInt(32 * word)))) >>>
-      0;
-    return [both(0), both(1)];
+      0
+    ) as [number, number];
+    return this.#withNeeds(both);
+  }
+
+  /** Without those that need a feature which is not there: a driver that accepts what it is offered could not go on. */
+  #withNeeds(words: [number, number]): [number, number] {
+    const has = (bit: number) => (words[bit >> 5]! >>> (bit & 31)) & 1;
+    for (;;) {
+      const lone = this.device.needs.find(([feature, needed]) =>
+        has(feature) && !has(needed)
+      );
+      if (lone === undefined) return words;
+      const [feature] = lone;
+      const word = (feature >> 5) as 0 | 1;
+      words[word] = (words[word] & ~(1 << (feature & 31))) >>> 0;
+    }
   }
 
   /** The configuration space. */

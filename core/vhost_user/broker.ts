@@ -1,11 +1,18 @@
 // Thread: main
 // Connections for a process that may make no sockets: whoever may makes them, and passes them on, one a question.
 import { SysError, VhostUserError } from "../errors.ts";
+import { nextTask } from "../sys/next_task.ts";
+import { RateLimit } from "../sys/rate_limit.ts";
 import { type Wait, waitReadable } from "../sys/readiness.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 
 /** A question is a number, and so is its answer: 0 and a connection, or the errno that kept it from being made. */
 const SIZE = 4;
+
+/** In a second; devices look for their back ends ten times. */
+const MAX_QUESTIONS = 1000;
+const ENOENT = 2;
+const ENAMETOOLONG = 36;
 
 type Word = Uint8Array<ArrayBuffer>;
 const encode = (value: number): Word =>
@@ -18,7 +25,7 @@ export class Broker {
   readonly #socket: UnixSocket;
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** Takes over a socket that `serveBroker` has the other end of. */
+  /** Takes over a socket that a BrokerServer has the other end of. */
   constructor(socket: UnixSocket) {
     this.#socket = socket;
   }
@@ -52,6 +59,7 @@ export class Broker {
 export class BrokerServer implements Disposable {
   readonly #socket: UnixSocket;
   readonly #paths: ReadonlyMap<number, string>;
+  readonly #questions = new RateLimit(MAX_QUESTIONS);
   #wait: Wait | null = null;
   #closed = false;
 
@@ -73,23 +81,24 @@ export class BrokerServer implements Disposable {
         continue;
       }
       for (const fd of received.fds) fd.close();
-      if (received.length !== SIZE) break;
+      if (received.length !== SIZE || !this.#questions.take()) break;
       if (!this.#answer(decode(into))) break;
+      // One that never stops asking must not keep this thread from everything else.
+      await nextTask();
     }
     this.close();
   }
 
   /** False where the other end does not take the answer. */
   #answer(number: number): boolean {
-    const ENOENT = 2;
     const path = this.#paths.get(number);
     let errno = ENOENT;
     let connection: UnixSocket | null = null;
     try {
       if (path !== undefined) connection = UnixSocket.connect(path);
     } catch (error) {
-      if (!(error instanceof SysError)) throw error;
-      errno = error.errno;
+      // Else it is longer than the address of a socket.
+      errno = error instanceof SysError ? error.errno : ENAMETOOLONG;
     }
     try {
       if (connection === null) this.#socket.send(encode(errno));

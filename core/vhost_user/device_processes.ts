@@ -196,6 +196,9 @@ class DeviceProcess {
     const front = stack.use(UnixSocket.bindTo(this.backEnd.socket));
     const [ours, theirs] = UnixSocket.pair();
     stack.use(theirs);
+    // Until somebody listens to it.
+    using unheard = new DisposableStack();
+    unheard.use(ours);
     const grants = this.device.permissions;
     const permissions = {
       ...grants,
@@ -250,6 +253,7 @@ class DeviceProcess {
     const input = child.stdin!.getWriter();
     // One that died at once is told by its status.
     input.write(encodeLine(init)).then(() => input.close()).catch(() => {});
+    unheard.move();
     this.#listen(child, new ControlChannel(ours, isFromDevice));
     return child;
   }

@@ -209,7 +209,7 @@ export abstract class Transport implements RegionOps {
     const queue = (value & this.words[NOTIFY_MASK]!) >>> 0;
     if (queue < this.declaration.queues.length) {
       // It is remembered all the same, and served after DRIVER_OK.
-      if (!this.isLive) {
+      if (this.version === 2 && !this.isLive) {
         this.violation("3.1.1", "notifications come after DRIVER_OK");
       }
       return kickQueue(this.words, queue);

@@ -45,6 +45,8 @@ for round in $(seq ${ROUNDS}); do
   driver virtio_rng $rng unbind
   # Linux 6.1 frees the wrong thing if the console still has output in flight (free_buf in remove_vqs).
   wait $writer
+  # Nor does it wait, when the module goes, for the work that frees a terminal which was just closed.
+  usleep 200000
   # By its module: Linux counts on with each bound port, and has terminals for the first eight.
   rmmod virtio_console
   insmod /lib/modules/virtio_console.ko

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { QUEUE_COUNT } from "../../../core/virtio/device_page.ts";
 import { FakeMachine, inlineModule } from "../../support/fake_machine.ts";
 
 const answer = { at: 0x8000, length: 16, write: true };
@@ -162,6 +163,23 @@ Deno.test("A device that answers after it was cut off writes nothing", async () 
   await new Promise((go) => setTimeout(go, 2500));
   assertEquals(machine.bytes, after);
   assertEquals(ring.usedIdx, 0);
+});
+
+Deno.test("A device that was cut off stays so while its thread runs, however often its module changes", async () => {
+  await using machine = await FakeMachine.start({
+    module: device(STUCK),
+    budgetMs: BUDGET,
+  });
+  await ask(machine, 1);
+  await taken(machine);
+  await machine.reset();
+  const cutOff = Atomics.load(machine.words, QUEUE_COUNT);
+  for (let save = 0; save < 3; save++) {
+    machine.host.reload({});
+    await machine.reset();
+    assertEquals(machine.status, 0x40);
+    assertEquals(Atomics.load(machine.words, QUEUE_COUNT), cutOff);
+  }
 });
 
 Deno.test("A device that dies again and again costs nobody else anything", async () => {

@@ -41,6 +41,14 @@ switch (what) {
         }).sort().join(),
     );
     break;
+  case "program": {
+    const script = "echo /proc/self/fd/*; echo $DENO_AUDIT_PERMISSIONS";
+    const { stdout } = await new Deno.Command("/bin/sh", {
+      args: ["-c", script],
+    }).output();
+    print(new TextDecoder().decode(stdout).trim());
+    break;
+  }
   case "write":
     libc.write(Number(args[0]), new TextEncoder().encode("hi"), 2);
     break;

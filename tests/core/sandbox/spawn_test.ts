@@ -103,6 +103,26 @@ sandboxTest(
   },
 );
 
+sandboxTest(
+  "What a child inherits does not go on to the programs that it starts",
+  async () => {
+    const { read, write } = pipe();
+    using _ = read;
+    using _write = write;
+    const options: Partial<ConfinedOptions> = {
+      fds: [write.fd],
+      permissions: ["--allow-ffi", "--allow-run=/bin/sh"],
+      audit: {
+        granted: { read: [], write: [], net: [], env: [], run: [], import: [] },
+        onRefused: () => {},
+      },
+    };
+    const { stdout } = await runChild(child("deno", ["program"], options));
+    // Standard input, output and errors, and the folder that ls reads.
+    assertEquals(stdout, "0,1,2,3");
+  },
+);
+
 sandboxTest("A child's memory is bounded, typed arrays included", async () => {
   const memory = { bytes: 128 * MiB, workers: 1 };
   const { stdout, code } = await runChild(

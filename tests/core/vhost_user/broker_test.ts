@@ -1,6 +1,6 @@
 // Connections that are passed to a process which may make none.
-import { assertEquals, assertRejects } from "@std/assert";
-import type { SysError } from "../../../core/errors.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { SysError } from "../../../core/errors.ts";
 import { UnixSocket } from "../../../core/sys/unix_socket.ts";
 import { Broker, BrokerServer } from "../../../core/vhost_user/broker.ts";
 import { PATIENCE_MS, within } from "../../support/fake_machine.ts";
@@ -65,10 +65,45 @@ Deno.test("A broker that is told nonsense answers no more, and keeps nothing ope
   await closedAgain(before);
 });
 
+Deno.test("A broker that is asked without end answers no more", async () => {
+  const [a, b] = UnixSocket.pair();
+  using _b = b;
+  using _server = new BrokerServer(a, new Map());
+  try {
+    const end = performance.now() + PATIENCE_MS;
+    let asked = 0;
+    let isOver = false;
+    while (!isOver) {
+      assert(performance.now() < end, `${asked} questions were answered`);
+      for (let i = 0; i < 50; i++) {
+        b.send(new Uint8Array(4));
+        asked++;
+      }
+      for (let i = 0; i < 50 && !isOver; i++) {
+        isOver = (await read(b, new Uint8Array(4))).length === 0;
+      }
+    }
+  } catch (error) {
+    // It hung up while we asked.
+    if (!(error instanceof SysError)) throw error;
+  }
+});
+
+Deno.test("A path that no socket can have is refused as such", async () => {
+  const [a, b] = UnixSocket.pair();
+  using _b = b;
+  using _server = new BrokerServer(a, new Map([[1, `/${"x".repeat(200)}`]]));
+  const error = await assertRejects(
+    () => within(new Broker(b).connect(1, "long")),
+    SysError,
+  );
+  assertEquals(error.errno, 36);
+});
+
 Deno.test("A broker that is gone refuses", async () => {
   const [a, b] = UnixSocket.pair();
   using _b = b;
   const broker = new Broker(b);
   a.close();
-  await assertRejects(() => within(broker.connect(1, "path")));
+  await assertRejects(() => within(broker.connect(1, "path")), SysError);
 });

@@ -148,6 +148,15 @@ Deno.test("What a network device needs configuration for is not offered without"
   assertEquals(full.host.offered[0], 0x3002_8020);
 });
 
+Deno.test("A feature that needs one which the back end has not is not offered", async () => {
+  await using machine = await BackEndMachine.start({
+    // 11 needs 0; 10 needs 7, which needs 1.
+    features: FEATURES | 1n << 7n | 1n << 10n | 1n << 11n | 1n << 15n | 1n,
+    device: { id: 1, config: 12, needs: [[10, 7], [7, 1], [11, 0]] },
+  });
+  assertEquals(machine.host.offered[0], 0x3000_8801);
+});
+
 Deno.test("DRIVER_OK tells features, memory, and each ready ring with its eventfds", async () => {
   await using machine = await BackEndMachine.start();
   const { backEnd, memory } = machine;
