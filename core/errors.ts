@@ -70,15 +70,16 @@ const ERRNO: Readonly<Record<number, string>> = {
   21: "EISDIR, is a directory",
   22: "EINVAL, invalid argument",
   24: "EMFILE, too many open files",
-  27: "EFBIG, file too large",
   25: "ENOTTY, not supported by this device",
+  27: "EFBIG, file too large",
   28: "ENOSPC, no space left",
   30: "EROFS, read-only file system",
+  36: "ENAMETOOLONG, name too long",
   38: "ENOSYS, not implemented",
   95: "EOPNOTSUPP, not supported",
-  122: "EDQUOT, quota exceeded",
   98: "EADDRINUSE, address in use",
   111: "ECONNREFUSED, nobody listens there",
+  122: "EDQUOT, quota exceeded",
 };
 
 /** "EBUSY, busy" for 16; "errno 999" for what the table does not hold. */

@@ -42,6 +42,9 @@ interface FileResult {
   readonly output: string;
 }
 
+/** What is printed, in order. */
+let written: Promise<void> = Promise.resolve();
+
 if (import.meta.main) Deno.exit(await main(Deno.args));
 
 async function main(args: readonly string[]): Promise<number> {
@@ -309,8 +312,6 @@ async function conclude(results: readonly FileResult[]): Promise<number> {
   await write(`${coverageLine()}\n${tally(total)}\n`);
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
-
-let written: Promise<void> = Promise.resolve();
 
 /** In order: two labs report at once, and the stream takes one text at a time. */
 function write(text: string): Promise<void> {

@@ -28,8 +28,8 @@ import {
 export interface SeccompOptions {
   /** Starting programs, and signals to them. Landlock says which, and keeps signals inside (from ABI 6 on). */
   readonly run: boolean;
-  /** Making sockets: none, unix ones, and also TCP and UDP. A socket that is inherited works in any case. */
-  readonly sockets: "none" | "unix" | "inet";
+  /** Making sockets: none, or TCP, UDP and unix ones. A socket that is inherited works in any case. */
+  readonly sockets: "none" | "inet";
   /** Changing modes, owners, times and attributes of files, whichever they are. */
   readonly write: boolean;
 }
@@ -230,12 +230,9 @@ function socketRule(sockets: SeccompOptions["sockets"]): Block {
     ...ifEqual(SOCK_DGRAM, allow),
     ...no,
   ];
-  const families = sockets === "inet"
-    ? [AF_UNIX, AF_INET, AF_INET6]
-    : [AF_UNIX];
   return [
     ...load(seccompDataArg(0)),
-    ...families.flatMap((family) => ifEqual(family, types)),
+    ...[AF_UNIX, AF_INET, AF_INET6].flatMap((family) => ifEqual(family, types)),
     ...no,
   ];
 }

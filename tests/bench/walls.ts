@@ -21,11 +21,11 @@ const TITLE = "walls: a deno that ends at once, behind each";
 /** By name: walls from outside, and whether the process closes itself by seccomp. */
 const KINDS: Readonly<Record<string, readonly [readonly Wall[], boolean]>> = {
   "a thread of its own": [[], false],
-  "and Landlock": [["landlock"], false],
-  "and no capabilities": [["capabilities"], false],
-  "and rlimits": [["rlimits"], false],
-  "and seccomp": [[], true],
-  "and all of them": [["landlock", "capabilities", "rlimits"], true],
+  "with Landlock": [["landlock"], false],
+  "with no capabilities": [["capabilities"], false],
+  "with rlimits": [["rlimits"], false],
+  "with seccomp": [[], true],
+  "with all of them": [["landlock", "capabilities", "rlimits"], true],
 };
 
 export async function measureWalls(): Promise<Section> {
