@@ -54,7 +54,8 @@ const RECORDED: {
 } = {
   drivererror: ({ device, section, message }) =>
     log("warning", device, message, { section }),
-  devicefault: ({ device, message }) => log("error", device, message),
+  devicefault: ({ device, message }) =>
+    log("error", device, message.replace(`device ${device}: `, "")),
   log: ({ device, message }) => log("info", device, message),
 };
 

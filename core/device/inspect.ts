@@ -69,7 +69,9 @@ export async function inspectModule(
   clearTimeout(late);
   const last = stdout.trimEnd().split("\n").at(-1) ?? "";
   const answer = parse(last);
-  if (typeof answer?.problem === "string") return oneLine(answer.problem);
+  if (typeof answer?.problem === "string") {
+    return oneLine(answer.problem.replace(/\s+/g, " "));
+  }
   if (answer?.declaration !== undefined) {
     const declaration = readModuleDeclaration(answer.declaration);
     if (typeof declaration === "string") return declaration;

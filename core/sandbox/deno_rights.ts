@@ -58,6 +58,14 @@ export function denoExecutables(): string[] {
   ];
 }
 
+/** Variables that are looked at for it. */
+export const DENO_VARIABLES = [
+  "DENO_DIR",
+  "XDG_CACHE_HOME",
+  "HOME",
+  "NPM_CONFIG_REGISTRY",
+] as const;
+
 /** The environment that a deno process of ours finds its cache by. */
 export function denoEnvironment(): Record<string, string> {
   const registry = Deno.env.get("NPM_CONFIG_REGISTRY");

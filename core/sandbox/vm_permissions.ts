@@ -5,6 +5,7 @@ import type { PermissionSet } from "../manifest/built_in.ts";
 import type { BootConfig, VmConfig } from "../manifest/config.ts";
 import { quote } from "../manifest/text.ts";
 import { SHMEM_ENABLED } from "../memory/guest_memory.ts";
+import { DENO_VARIABLES } from "./deno_rights.ts";
 import { moduleFolders } from "./grants.ts";
 import type { LandlockRules } from "./landlock.ts";
 
@@ -30,7 +31,8 @@ export function vmPermissions(
     devices.flatMap(({ permissions }) => permissions[name]);
   const plugins = devices.filter(({ builtIn }) => !builtIn);
   const disks = devices.flatMap(({ disk }) => disk ?? []);
-  // Who reads the manifest asks plugins what they declare, in a process of Deno's.
+  // Who reads the manifest asks plugins what they declare, in a process of Deno's; those that have processes of their own
+  // are reached through a folder of the run's.
   const inspects = manifest !== undefined && plugins.length > 0;
   const set: PermissionSet = {
     read: [
@@ -39,14 +41,20 @@ export function vmPermissions(
       ...[manifest, cache].filter((path) => path !== undefined),
       ...bootFiles(boot),
       ...disks.map(({ path }) => path),
+      ...inspects ? [temporaryFolder()] : [],
       ...granted("read"),
     ],
     write: [
       ...disks.filter(({ writable }) => writable).map(({ path }) => path),
+      ...inspects ? [temporaryFolder()] : [],
       ...granted("write"),
     ],
     net: granted("net"),
-    env: [...cache === undefined ? [] : CACHE_VARIABLES, ...granted("env")],
+    env: [
+      ...cache === undefined ? [] : CACHE_VARIABLES,
+      ...inspects ? DENO_VARIABLES : [],
+      ...granted("env"),
+    ],
     run: [...inspects ? [Deno.execPath()] : [], ...granted("run")],
     import: granted("import"),
   };
@@ -111,6 +119,9 @@ function codeFolders(): string[] {
     .filter(({ protocol }) => protocol === "file:")
     .map(({ pathname }) => decodeURIComponent(pathname));
 }
+
+/** Where Deno.makeTempDir makes its folders. */
+const temporaryFolder = () => Deno.env.get("TMPDIR") || "/tmp";
 
 function bootFiles(boot: BootConfig): string[] {
   const { flat, kernel, initrd, script } = boot as Partial<

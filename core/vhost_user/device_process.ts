@@ -1,5 +1,6 @@
 // Thread: main
 // A process of one device that is not trusted: its plugin in a worker without FFI, and vhost-user to the VM.
+import { DeviceError } from "../errors.ts";
 import { HostDisk } from "../device/host_disk.ts";
 import type { DiskConfig, PermissionSet } from "../manifest/built_in.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
@@ -66,7 +67,8 @@ async function serve(init: DeviceProcessInit): Promise<number> {
     await control.close();
     return 0;
   } catch (error) {
-    tell(`${name}: ${error instanceof Error ? error.message : error}`);
+    // A device's faults are told on their own way.
+    if (!(error instanceof DeviceError)) tell(`${error}`);
     return 1;
   }
 }

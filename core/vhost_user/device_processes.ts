@@ -153,6 +153,8 @@ class DeviceProcess {
   #control: Control | null = null;
   #child: Child | null = null;
   #supervised: Promise<void> | null = null;
+  /** One of its processes has declared the device. */
+  #wasThere = false;
   #restarting = false;
   #closing = false;
 
@@ -282,6 +284,7 @@ class DeviceProcess {
     }
     switch (message.type) {
       case "declared":
+        this.#wasThere = true;
         return;
       case "port":
         return this.#deliver(message.data);
@@ -322,6 +325,12 @@ class DeviceProcess {
       const begin = performance.now();
       const { code } = await child.status;
       if (this.#closing) return;
+      if (!this.#wasThere && !this.#restarting) {
+        // What it failed at, the next one would.
+        return this.#giveUp(
+          `its process ended with status ${code} before the device was there; correct it and start the VM again`,
+        );
+      }
       if (!this.#restarting) {
         this.#fault(`its process ended with status ${code}`);
       }

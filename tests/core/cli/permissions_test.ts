@@ -7,6 +7,8 @@ import { withFolder } from "../../support/folder.ts";
 import { capture } from "./capture.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
+/** Where devices with processes of their own are reached; the tests' folders lie there too. */
+const temporary = Deno.env.get("TMPDIR") || "/tmp";
 const GLOBAL = { logLevel: "info", color: false } as const;
 
 const print = (manifest: string | undefined, json: boolean) =>
@@ -71,10 +73,16 @@ Deno.test("permissions --json gives what plugins are granted, and what the kerne
     const { stdout } = await print(manifest, true);
     const { command, permissions } = JSON.parse(stdout);
     assertEquals(permissions, {
-      read: [`${ROOT}core/`, `${ROOT}devices/`, `${folder}/`],
-      write: [],
+      read: [`${ROOT}core/`, `${ROOT}devices/`, temporary],
+      write: [temporary],
       net: ["example.org:443"],
-      env: ["LANG"],
+      env: [
+        "DENO_DIR",
+        "XDG_CACHE_HOME",
+        "HOME",
+        "NPM_CONFIG_REGISTRY",
+        "LANG",
+      ],
       run: [Deno.execPath()],
       import: [],
     });
@@ -145,6 +153,27 @@ Deno.test({
       for (const each of less) {
         assert(!await runsWhole(each), each.join(" "));
       }
+    });
+  },
+});
+
+Deno.test({
+  name:
+    "The command runs devices that have processes of their own, and makes the disk",
+  ignore: whyNoKvm() !== null,
+  fn: async () => {
+    await withFolder(async (folder) => {
+      const manifest = await writeGuest(folder, {
+        devices: [
+          { use: "console" },
+          { use: "block", path: "new", size: "1M" },
+          { use: `file://${ROOT}plugins/dice/mod.ts` },
+        ],
+      });
+      const { stdout } = await print(manifest, true);
+      const { command } = JSON.parse(stdout) as { command: string[] };
+      assert(await runsWhole(command));
+      assert(await runsWhole(command), "with the disk that there is now");
     });
   },
 });
