@@ -8,7 +8,7 @@ import { linuxTest } from "./host.ts";
 
 const ROUNDS = 50;
 
-/** The console's driver goes too, so that the script prints on the serial port. */
+/** The console's driver goes too, so the script prints on the serial port. */
 const SCRIPT = `
 exec </dev/null >/dev/ttyS0 2>&1
 device() { basename "$(dirname "$(grep -l -x "$1" /sys/bus/virtio/devices/*/device)")"; }
@@ -28,13 +28,19 @@ dd if=/dev/urandom of=/tmp/data bs=1M count=2 2>/dev/null
 dd if=/tmp/data of=/dev/vda bs=1M seek=4 conv=fsync 2>/dev/null
 sum=$(sha256sum </tmp/data)
 
+reload() {
+  for turn in $(seq ${ROUNDS}); do
+    rmmod $1 && insmod /lib/modules/$1.ko || break
+  done
+  echo "reloaded: $1 $turn times"
+}
+
 for round in $(seq ${ROUNDS}); do
   appears /dev/vda
   appears /dev/hvc0
   # Opened here: a dd that comes late would make a file where the device was.
   exec 6>/dev/hvc0
   head -c 50 /tmp/data | od >&6 2>/dev/null &
-  writer=$!
   exec 6>&- 3</dev/vda 4<>/dev/vda 5</dev/hwrng
   dd of=/dev/null bs=64k <&3 2>/dev/null &
   dd if=/dev/zero bs=64k count=32 >&4 2>/dev/null &
@@ -43,32 +49,27 @@ for round in $(seq ${ROUNDS}); do
   [ $((round % 3)) = 0 ] && usleep 20000
   driver virtio_blk $disk unbind
   driver virtio_rng $rng unbind
-  # Linux 6.1 frees the wrong thing if the console still has output in flight (free_buf in remove_vqs).
-  wait $writer
-  # Nor does it wait, when the module goes, for the work that frees a terminal which was just closed.
-  usleep 200000
-  # By its module: Linux counts on with each bound port, and has terminals for the first eight.
-  rmmod virtio_console
-  insmod /lib/modules/virtio_console.ko
   driver virtio_rng $rng bind
   driver virtio_blk $disk bind
   wait
 done
 echo "rounds: $round"
 
-for name in virtio_blk virtio_rng; do
-  for turn in $(seq ${ROUNDS}); do
-    rmmod $name && insmod /lib/modules/$name.ko || break
-  done
-  echo "reloaded: $name $turn times"
-done
+reload virtio_blk
+reload virtio_rng
 appears /dev/vda
-appears /dev/hvc0
 echo hello >/dev/hvc0
 dd if=/dev/vda bs=1M skip=4 count=2 2>/dev/null | sha256sum >/tmp/after
 [ "$sum" = "$(cat /tmp/after)" ] && echo "data: intact"
 echo "random: $(dd if=/dev/hwrng bs=64 count=1 2>/dev/null | wc -c)"
+# Last, and its terminal is not opened again: to Linux 6.1 that is still the one of before, with the module's code that is
+# no more, while init has that open. Nor may output be in flight (free_buf in remove_vqs).
+sleep 1
+reload virtio_console
+echo "console: $(cat /sys/bus/virtio/devices/$(device 0x0003)/status)"
 dmesg | grep -i 'warn\\|bug:\\|call trace\\|hung' | grep -v 'Return Stack\\|bug detected' | sed 's/^/complaint: /'
+# Not by init, which would write on its terminal.
+poweroff -f
 `;
 
 linuxTest(
@@ -95,10 +96,13 @@ linuxTest(
       assertEquals(valueOf(text, "rounds"), `${ROUNDS}`);
       assertEquals(
         [...text.matchAll(/^reloaded: (.*)$/gm)].map(([_, name]) => name),
-        ["virtio_blk", "virtio_rng"].map((name) => `${name} ${ROUNDS} times`),
+        ["blk", "rng", "console"].map((name) =>
+          `virtio_${name} ${ROUNDS} times`
+        ),
         text,
       );
       assertEquals(valueOf(text, "data"), "intact");
       assertEquals(valueOf(text, "random"), "64");
+      assertEquals(valueOf(text, "console"), "0x0000000f");
     }),
 );
