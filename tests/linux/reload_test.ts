@@ -80,7 +80,7 @@ linuxTest(
       await writeInitrd(`${folder}/initrd`, SCRIPT);
       const { text, exit } = await runGuest("", {
         cpus: 2,
-        timeout: 200,
+        timeout: 330,
         boot: {
           kernel: kernel.vmlinuz,
           initrd: `${folder}/initrd`,
