@@ -110,15 +110,23 @@ function checkMissingDisk(
     );
   }
   const folder = resolve(path, "..");
-  const info = statFolder(folder);
-  // Where it may not be looked at, making the disk tells.
-  if (info !== null && !info?.isDirectory) {
+  if (!isFolder(field, folder)) {
     throw new ManifestError(
       field,
       `there is no folder ${
         quote(folder)
       } to create the disk in; create it or correct the path`,
     );
+  }
+}
+
+/** Also where it may not be looked at: making the disk tells. */
+function isFolder(field: string, path: string): boolean {
+  try {
+    return statFolder(path)?.isDirectory ?? true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw unusable(field, path, "read", error);
   }
 }
 
@@ -150,12 +158,12 @@ function identity(path: string, info: Deno.FileInfo | undefined): string {
 }
 
 /** Null where Deno may not look: a process with the least flags may look at the disk alone. */
-function statFolder(path: string): Deno.FileInfo | null | undefined {
+function statFolder(path: string): Deno.FileInfo | null {
   try {
     return Deno.statSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) return null;
-    return undefined;
+    throw error;
   }
 }
 
