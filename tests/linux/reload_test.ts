@@ -29,10 +29,12 @@ dd if=/tmp/data of=/dev/vda bs=1M seek=4 conv=fsync 2>/dev/null
 sum=$(sha256sum </tmp/data)
 
 reload() {
+  times=0
   for turn in $(seq ${ROUNDS}); do
     rmmod $1 && insmod /lib/modules/$1.ko || break
+    times=$turn
   done
-  echo "reloaded: $1 $turn times"
+  echo "reloaded: $1 $times times"
 }
 
 for round in $(seq ${ROUNDS}); do
