@@ -74,7 +74,7 @@ export interface PulledQueue {
 
 /**
  * Serves one chain and returns how many of its writable bytes it wrote, from the first on: 0 to `chain.capacity`. With
- * a promise, other chains are served meanwhile; `signal` aborts when the driver wants its buffers back, by a reset, and
+ * a promise, other chains are served meanwhile; `signal` aborts when its buffers are wanted back (a reset, a long pause), and
  * the promise must settle soon after that. The chain is reused afterwards: do not keep it. Throwing a
  * {@linkcode DriverError} blames the driver; anything else, this device.
  *
