@@ -80,6 +80,8 @@ function spawnVm(
       ),
       // Those of its devices' back ends come by the broker.
       sockets: permissions.net.length > 0 ? "inet" : "none",
+      // Nothing opens files while the guest runs, but a device that is reloaded.
+      paths: true,
     },
     fds: [broker.fd],
     // Whose code it was, Deno does not say.

@@ -18,7 +18,7 @@ import {
   type ToVm,
 } from "./vm_messages.ts";
 
-closeProcess();
+const tellRefusals = closeProcess();
 const owner = takeStandardStreams();
 askOwner((mark) => void send({ type: "lower-priority", mark }));
 // vCPU 0's thread comes up while the owner says what to run.
@@ -56,7 +56,9 @@ async function leave(exit: VmExit): Promise<void> {
 
 async function start({ config, trace }: ToVm & { type: "start" }) {
   try {
-    vm = await starter.start(config, emit, { trace });
+    const local = await starter.start(config, emit, { trace });
+    vm = local;
+    local.loaded.then(tellRefusals);
     for (const { name } of config.devices) relay(name);
     serialDone = pumpSerial(vm);
     await send({ type: "ready" });

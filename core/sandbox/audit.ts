@@ -2,17 +2,14 @@
 // What the code of a process tried and was not granted, by Deno's own record of the permissions it was asked for: a
 // plugin may catch the error, and say nothing.
 import { resolve } from "@std/path/posix/resolve";
-import { RateLimit } from "../sys/rate_limit.ts";
 import type { Fd } from "../sys/fd.ts";
 import { readableOf } from "../sys/fd_stream.ts";
 import { eachLine } from "../sys/text_lines.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
+import { attemptOf, type Attempts } from "./attempts.ts";
 import { AUDIT_VARIABLE } from "./closing.ts";
 import { covers } from "./grants.ts";
 
-/** Attempts that are told: in a second, and of different kinds in the life of a process. */
-const MAX_LINES = 20;
-const MAX_KINDS = 200;
 /** Characters of a line of the record; Linux has no longer paths. */
 const LONGEST = 16 * 1024;
 /** What the core itself loads in every process of ours. */
@@ -23,20 +20,15 @@ export function auditVariable(fd: number): Record<string, string> {
   return { [AUDIT_VARIABLE]: `/proc/self/fd/${fd}` };
 }
 
-/** Reads a record until the process has ended; each attempt that `granted` does not cover is told once, as "read of …". */
+/** Reads a record until the process has ended, and tells each attempt that `granted` does not cover: "read of …". */
 export async function listenToAudit(
   pipe: Fd,
   granted: PermissionSet,
-  onRefused: (attempt: string) => void,
+  attempts: Attempts,
 ): Promise<void> {
-  const told = new Set<string>();
-  const lines = new RateLimit(MAX_LINES);
   const onLine = (line: string) => {
     const attempt = refusedAttempt(line, granted);
-    if (attempt === null || told.has(attempt)) return;
-    if (told.size >= MAX_KINDS || !lines.take()) return;
-    told.add(attempt);
-    onRefused(attempt);
+    if (attempt !== null) attempts.tell(attempt);
   };
   await eachLine(readableOf(pipe), onLine, LONGEST);
 }
@@ -74,6 +66,5 @@ export function refusedAttempt(
 }
 
 function tell(permission: string, value: string | null): string {
-  const what = value === null ? "" : ` of ${JSON.stringify(value)}`;
-  return `tried ${permission}${what}, which is not granted`;
+  return attemptOf(permission, value === null ? null : JSON.stringify(value));
 }

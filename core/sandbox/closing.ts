@@ -2,7 +2,9 @@
 // The last steps of closing a process, which it takes itself, first of all: what it inherited is its own, and seccomp, as
 // who started it says.
 import { cString, F_SETFD, FD_CLOEXEC, libc } from "../sys/libc.ts";
-import { installSeccomp, type SeccompOptions } from "./seccomp.ts";
+import { UnixSocket } from "../sys/unix_socket.ts";
+import { askAboutRefusals, installSeccomp } from "./seccomp.ts";
+import type { SeccompOptions } from "./seccomp_filter.ts";
 
 /** Deno.env would need a permission for it. */
 const VARIABLE = "PADDOCK_SECCOMP";
@@ -12,25 +14,41 @@ export const AUDIT_VARIABLE = "DENO_AUDIT_PERMISSIONS";
 /** More than are ever handed to a process, which come first. */
 const MAX_INHERITED = 64;
 
+interface Closing extends SeccompOptions {
+  /** Number of the socket that the filter's listener is passed on by (refusals.ts); null: nobody wants to know. */
+  readonly reportTo: number | null;
+}
+
 /** The variable of the environment that makes {@linkcode closeProcess} close the child. */
-export function closeVariable(
-  options: SeccompOptions,
-): Record<string, string> {
-  return { [VARIABLE]: JSON.stringify(options) };
+export function closeVariable(closing: Closing): Record<string, string> {
+  return { [VARIABLE]: JSON.stringify(closing) };
 }
 
 /**
  * Keeps what this process inherited from the programs that it may start, and closes it when it was started with
- * `sandbox: "strict"`. A process entry calls it before it starts threads or reads anything that is not its own.
+ * `sandbox: "strict"`. A process entry calls it before it starts threads or reads anything that is not its own. What it
+ * is refused is told from then on; with `paths`, from the call of the function that is returned, when it has loaded.
  */
-export function closeProcess(): void {
+export function closeProcess(): () => void {
   for (let fd = 3; fd < MAX_INHERITED; fd++) {
     libc.fcntl(fd, F_SETFD, FD_CLOEXEC); // EBADF where there is none
   }
   // Deno has it open; another deno would not find it.
   libc.unsetenv(cString(AUDIT_VARIABLE));
   const pointer = libc.getenv(cString(VARIABLE));
-  if (pointer === null) return;
+  if (pointer === null) return () => {};
   const text = Deno.UnsafePointerView.getCString(pointer);
-  installSeccomp(JSON.parse(text) as SeccompOptions);
+  const { reportTo, ...options } = JSON.parse(text) as Closing;
+  installSeccomp(options, reportTo === null ? "refuse" : "until-asked");
+  if (reportTo === null) return () => {};
+  if (options.paths) return () => report(options, reportTo);
+  report(options, reportTo);
+  return () => {};
+}
+
+/** Nobody in this process may answer what it is asked itself: the listener is passed on. */
+function report(options: SeccompOptions, reportTo: number): void {
+  using socket = new UnixSocket(reportTo);
+  using listener = askAboutRefusals(options);
+  if (listener !== null) socket.send(Uint8Array.of(0), [listener]);
 }

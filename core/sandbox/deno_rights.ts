@@ -1,7 +1,7 @@
 // Thread: main
 // What a deno process that is closed by Landlock must still read and execute, found by starting one with less.
 import { HostError } from "../errors.ts";
-import { cString, libc } from "../sys/libc.ts";
+import { cString, libc, O_PATH } from "../sys/libc.ts";
 import { readText } from "../sys/fd.ts";
 
 /** Nothing else of /etc is needed, and nothing of /sys. */
@@ -20,6 +20,13 @@ export const NETWORK_FILES = [
   "/etc/host.conf",
   "/etc/gai.conf",
   "/etc/ssl/certs",
+] as const;
+
+/** What Deno looks for when it starts, and does well without: quotas, its time zone, randomness that it has a call for. */
+export const DENO_TRIES = [
+  "/sys/fs/cgroup",
+  "/usr/share/zoneinfo",
+  "/dev/urandom",
 ] as const;
 
 /** The folder that holds core/ and deno.json; undefined where Paddock itself was loaded from elsewhere than files. */
@@ -101,7 +108,6 @@ function loadedLibraries(): string[] {
 
 /** By libc: what is not there needs no grant, and asking Deno would need one. */
 function exists(path: string): boolean {
-  const O_PATH = 0o10000000;
   const fd = libc.open(cString(path), O_PATH, 0);
   if (fd >= 0) libc.close(fd);
   return fd >= 0;

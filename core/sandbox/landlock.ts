@@ -1,6 +1,6 @@
 // Thread: any
 // Landlock: takes files, TCP ports, signals and abstract sockets away from the calling thread and what it starts.
-import { check, cString, errno, libc, O_CLOEXEC } from "../sys/libc.ts";
+import { check, cString, errno, libc, O_CLOEXEC, O_PATH } from "../sys/libc.ts";
 import { Fd } from "../sys/fd.ts";
 import * as abi from "./landlock_abi.ts";
 import { setNoNewPrivs } from "./privileges.ts";
@@ -19,7 +19,6 @@ export interface LandlockRules {
   readonly connect: readonly number[] | "any";
 }
 
-const O_PATH = 0o10000000;
 const O_DIRECTORY = 0o200000;
 const ENOTDIR = 20;
 

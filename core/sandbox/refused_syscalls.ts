@@ -1,13 +1,39 @@
 // Thread: any
-// The system calls that a closed process is refused whatever their arguments: name, x86-64 number, why.
+// The system calls that a closed process is refused: name, x86-64 number, why.
 
 /** One group, refused for one reason. */
-interface Refused {
+export interface Refused {
   readonly why: string;
   /** ENOSYS where a library then does without; else EPERM. */
   readonly errno?: "ENOSYS";
   readonly calls: Readonly<Record<string, number>>;
 }
+
+export const EPERM = 1;
+export const ENOSYS = 38;
+
+/** What a call of this group fails with. */
+export const errnoOf = ({ errno }: Refused): number =>
+  errno === "ENOSYS" ? ENOSYS : EPERM;
+
+/** Whether they are refused depends on their arguments (seccomp.ts). */
+export const CHECKED_SYSCALLS = {
+  ioctl: 16,
+  socket: 41,
+  clone: 56,
+  kill: 62,
+  fcntl: 72,
+  rt_sigqueueinfo: 129,
+  setpriority: 141,
+  sched_setparam: 142,
+  sched_setscheduler: 144,
+  sched_setaffinity: 203,
+  tgkill: 234,
+  ioprio_set: 251,
+  rt_tgsigqueueinfo: 297,
+  sched_setattr: 314,
+  prlimit64: 302,
+} as const;
 
 /** Only where the caller grants no programs to run. */
 export const RUN_SYSCALLS: Refused = {
@@ -48,12 +74,13 @@ export const FCHMOD: Refused = {
   calls: { fchmod: 91 },
 };
 
+/**
+ * Fails with ENOSYS, and is told to nobody: glibc tries it for each new thread, and then calls clone, whose flags a
+ * filter can see.
+ */
+export const CLONE3 = 435;
+
 export const REFUSED_SYSCALLS: readonly Refused[] = [
-  {
-    why: "glibc then calls clone, whose flags a filter can see",
-    errno: "ENOSYS",
-    calls: { clone3: 435 },
-  },
   {
     why: "what it does passes a filter unseen; libraries then use epoll",
     errno: "ENOSYS",

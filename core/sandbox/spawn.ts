@@ -2,8 +2,7 @@
 // Starts a deno process that can do what it is granted and no more, by Deno's permissions and by the kernel.
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
-import type { PermissionSet } from "../manifest/built_in.ts";
-import { auditVariable, listenToAudit } from "./audit.ts";
+import { auditVariable } from "./audit.ts";
 import { Child, pipe, tieToPipe } from "./child.ts";
 import { closeVariable } from "./closing.ts";
 import {
@@ -16,7 +15,9 @@ import {
 import type { LandlockRules } from "./landlock.ts";
 import { posixSpawn, type SpawnOptions } from "./posix_spawn.ts";
 import type { MemoryLimit } from "./rlimits.ts";
-import { hasSeccomp, type SeccompOptions } from "./seccomp.ts";
+import { type Audit, hear, openRecords, type Records } from "./records.ts";
+import { hasSeccomp } from "./seccomp.ts";
+import { CLOSED, type SeccompOptions } from "./seccomp_filter.ts";
 import type { ConfinedSpawn, Spawned } from "./spawn_worker.ts";
 import { openStdio, type Stdio } from "./stdio.ts";
 
@@ -46,17 +47,12 @@ export interface ConfinedOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether the child keeps the terminal, and gets its Ctrl-C; else it has a session of its own. */
   readonly terminal?: boolean;
-  /** What Deno refused its code, where that is to be told: all that `granted` does not cover. */
-  readonly audit?: {
-    readonly granted: PermissionSet;
-    readonly onRefused: (attempt: string) => void;
-  };
+  /** What Deno or the kernel refused its code, where that is to be told: all that `granted` does not cover. */
+  readonly audit?: Audit;
   readonly stdin?: Stdio;
   readonly stdout?: Stdio;
   readonly stderr?: Stdio;
 }
-
-const CLOSED: SeccompOptions = { run: false, sockets: "none", write: false };
 
 /** Starts the child; it ends with this process at the latest. */
 export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
@@ -69,24 +65,14 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
   theirs.use(life.read);
   ours.use(life.write);
   const { audit } = options;
-  const record = audit === undefined ? null : pipe();
-  theirs.use(record?.write);
-  ours.use(record?.read);
+  const heard = audit === undefined
+    ? null
+    : openRecords(closesItself(options), theirs, ours);
   const fds = [...stdio.child, ...options.fds ?? [], life.read.fd];
-  const { pid, missing } = record === null
-    ? await spawn(options, fds)
-    : await spawn(
-      { ...options, env: { ...options.env, ...auditVariable(fds.length) } },
-      [...fds, record.write.fd],
-    );
+  const { pid, missing } = await spawn(options, fds, heard?.theirs);
   tieToPipe(life.read, pid);
   ours.move();
-  if (record !== null) {
-    // It ends with the process, as what that prints does.
-    listenToAudit(record.read, audit!.granted, audit!.onRefused)
-      .catch(() => {});
-  }
-  return new Child(
+  const child = new Child(
     pid,
     missing,
     input ? writableOf(input) : null,
@@ -94,40 +80,49 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
     errors ? readableOf(errors) : null,
     [life.write, input],
   );
+  if (heard !== null) hear(heard.ours, child, audit!, rulesOf(options));
+  return child;
 }
 
 type Started = Extract<Spawned, { pid: number }>;
 
+/** Whether it is the child's own first step to have seccomp close it. */
+const closesItself = ({ sandbox, isHostile }: ConfinedOptions): boolean =>
+  sandbox === "strict" && isHostile !== true && hasSeccomp();
+
 async function spawn(
   options: ConfinedOptions,
-  fds: readonly number[],
+  inherited: readonly number[],
+  records: Records | undefined,
 ): Promise<Started> {
   const { sandbox, seccomp = CLOSED, memory, isHostile = false } = options;
-  const strict = sandbox === "strict";
-  const closes = strict && hasSeccomp();
+  const fds = [...inherited];
+  const env = { ...denoEnvironment(), ...options.env };
+  if (records !== undefined) {
+    Object.assign(env, auditVariable(fds.push(records.record.fd) - 1));
+  }
+  if (closesItself(options)) {
+    const { report = null } = records ?? {};
+    const reportTo = report === null ? null : fds.push(report.fd) - 1;
+    Object.assign(env, closeVariable({ ...seccomp, reportTo }));
+  }
   const plan: SpawnOptions = {
     path: Deno.execPath(),
     args: denoArguments(options),
-    env: {
-      ...denoEnvironment(),
-      ...options.env,
-      ...closes && !isHostile ? closeVariable(seccomp) : {},
-    },
+    env,
     fds,
     session: options.terminal !== true,
   };
-  if (!strict) return { pid: posixSpawn(plan), missing: [] };
+  if (sandbox !== "strict") return { pid: posixSpawn(plan), missing: [] };
   const landlock = rulesOf(options);
   const { pid, missing } = await spawnInWorker({
     ...plan,
     landlock,
     memory,
-    seccomp: closes && isHostile ? seccomp : null,
+    seccomp: isHostile && hasSeccomp() ? seccomp : null,
   });
-  return {
-    pid,
-    missing: closes ? missing : [...missing, "seccomp: the kernel has none"],
-  };
+  const lacks = hasSeccomp() ? [] : ["seccomp: the kernel has none"];
+  return { pid, missing: [...missing, ...lacks] };
 }
 
 function denoArguments(options: ConfinedOptions): string[] {

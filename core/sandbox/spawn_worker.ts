@@ -7,7 +7,8 @@ import { type LandlockRules, restrictThread } from "./landlock.ts";
 import { posixSpawn, type SpawnOptions } from "./posix_spawn.ts";
 import { CAP_DAC_OVERRIDE, dropCapabilities } from "./privileges.ts";
 import { limitProcess, type MemoryLimit } from "./rlimits.ts";
-import { installSeccompBeforeExec, type SeccompOptions } from "./seccomp.ts";
+import { installSeccompBeforeExec } from "./seccomp.ts";
+import type { SeccompOptions } from "./seccomp_filter.ts";
 
 export interface ConfinedSpawn extends SpawnOptions {
   readonly landlock: LandlockRules;

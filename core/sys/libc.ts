@@ -62,6 +62,29 @@ const SYMBOLS = {
     parameters: ["pointer", /* void *addr */ "usize" /* size_t */],
     result: "i32",
   },
+  poll: {
+    parameters: [
+      "buffer", /* struct pollfd * */
+      "u32", /* nfds_t */
+      "i32", /* int ms */
+    ],
+    result: "i32",
+  },
+  readlink: {
+    parameters: [
+      "buffer", /* const char *path */
+      "buffer", /* char *buf */
+      "u32", /* size_t */
+    ],
+    result: "i32",
+  },
+  realpath: {
+    parameters: [
+      "buffer", /* const char *path */
+      "buffer", /* char resolved[PATH_MAX] */
+    ],
+    result: "pointer",
+  },
   pread: {
     parameters: [
       "i32", /* int fd */
@@ -449,12 +472,20 @@ export function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text + "\0");
 }
 
+/** The text before the first NUL. */
+export function cText(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return new TextDecoder().decode(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
 // Linux x86-64 values (asm-generic/fcntl.h, mman-common.h, linux/memfd.h, signal.h, falloc.h).
 export const O_RDONLY = 0;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
+export const O_PATH = 0o10000000;
 export const O_CLOEXEC = 0o2000000;
+export const PATH_MAX = 4096;
 export const SEEK_END = 2;
 export const F_SETFL = 4;
 export const F_SETFD = 2;

@@ -218,6 +218,7 @@ class DeviceProcess {
         run: grants.run.length > 0,
         write: grants.write.length > 0,
         sockets: grants.net.length > 0 ? "inet" : "none",
+        paths: false,
       },
       memory: {
         bytes: MEMORY,

@@ -10,6 +10,7 @@ import {
   posixSpawn,
   type SpawnOptions,
 } from "../../core/sandbox/posix_spawn.ts";
+import { CLOSED } from "../../core/sandbox/seccomp_filter.ts";
 import { now } from "./paddock.ts";
 import { inTurns, median, type Row, type Section } from "./report.ts";
 import type { Wall, WalledSpawn } from "./walls_worker.ts";
@@ -71,9 +72,7 @@ function planOf(closes: boolean): SpawnOptions {
     ],
     env: {
       ...denoEnvironment(),
-      ...closes
-        ? closeVariable({ run: false, sockets: "none", write: false })
-        : {},
+      ...closes ? closeVariable({ ...CLOSED, reportTo: null }) : {},
     },
     fds: [0, 1, 2],
     session: true,

@@ -1,6 +1,7 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { closeVariable } from "../../../core/sandbox/closing.ts";
 import type { ConfinedOptions } from "../../../core/sandbox/spawn.ts";
+import { CLOSED } from "../../../core/sandbox/seccomp_filter.ts";
 import { withFolder } from "../../support/folder.ts";
 import type { Attack, Result, Targets } from "./attacks.ts";
 import { beside, here, runChild, sandboxTest } from "./host.ts";
@@ -73,7 +74,7 @@ async function withTargets(
 }
 
 async function attackWith(
-  options: Pick<ConfinedOptions, "sandbox" | "env">,
+  options: Pick<ConfinedOptions, "sandbox" | "env" | "audit" | "seccomp">,
   targets: Targets,
   ...args: readonly string[]
 ): Promise<Record<string, Result>> {
@@ -117,11 +118,7 @@ sandboxTest(
 
 asRoot("seccomp alone refuses all but files", async () => {
   await withTargets(async (targets) => {
-    const env = closeVariable({
-      run: false,
-      sockets: "none",
-      write: false,
-    });
+    const env = closeVariable({ ...CLOSED, reportTo: null });
     const results = await attackWith({ sandbox: "off", env }, targets);
     assertEquals(results, expected(2));
   });
@@ -135,5 +132,67 @@ sandboxTest("A strict process is refused every attack but one", async () => {
       results[name] === "done"
     );
     assertEquals(done, ["read its command line"]);
+  });
+});
+
+/** What the owner of the process is told of each attack. */
+const told = (
+  { folder, pid }: Targets,
+): Readonly<Record<Attack, string>> => {
+  const path = (name: string) => JSON.stringify(name);
+  const process = `process ${pid}`;
+  return {
+    "read /etc/shadow": `read of ${path("/etc/shadow")}`,
+    "write a file": `write of ${path(`${folder}/made`)}`,
+    "list a folder": `read of ${path(folder)}`,
+    // glibc starts it by clone.
+    "run a program": "clone",
+    "connect to a TCP port": "socket of AF_INET",
+    "connect to a unix socket": "socket of AF_UNIX",
+    "open a raw socket": "socket of AF_INET",
+    "open a packet socket": "socket of AF_PACKET",
+    "open a netlink socket": "socket of AF_NETLINK",
+    "trace a process": `ptrace of ${process}`,
+    "signal a process": `kill of ${process}`,
+    "signal its thread": `tgkill of ${process}`,
+    "signal by tkill": `tkill of ${process}`,
+    "read its memory": `read of ${path(`/proc/${pid}/mem`)}`,
+    "read its environment": `read of ${path(`/proc/${pid}/environ`)}`,
+    "open its files": `read of ${path(`/proc/${pid}/fd/0`)}`,
+    "read its command line": `read of ${path(`/proc/${pid}/cmdline`)}`,
+    "write to /proc": `write of ${path("/proc/self/mem")}`,
+    "limit its files": `prlimit64 of ${process}`,
+    "slow it down": `setpriority of ${process}`,
+    "choose its processor": `sched_setaffinity of ${process}`,
+    "change a mode": `chmod of ${path(folder)}`,
+    "change an owner": `chown of ${path(folder)}`,
+    "change times": `utimensat of ${path(folder)}`,
+    "share memory with others": "shmget",
+    "open a message queue": "msgget",
+    "mount": `mount of ${path(folder)}`,
+    "make a namespace": "unshare",
+    "load a BPF map": "bpf",
+    "open by handle": `name_to_handle_at of ${path("/")}`,
+    "set up io_uring": "io_uring_setup",
+    "use a key ring": "keyctl",
+  };
+};
+
+sandboxTest("The owner of a strict process is told each attack", async () => {
+  await withTargets(async (targets) => {
+    const lines: string[] = [];
+    const NONE = { read: [], write: [], net: [], env: [], run: [], import: [] };
+    const results = await attackWith({
+      sandbox: "strict",
+      audit: { granted: NONE, onRefused: (attempt) => lines.push(attempt) },
+      seccomp: { ...CLOSED, paths: true },
+    }, targets);
+    assertEquals(results, expected(3));
+    const own = new RegExp(`/proc/(?!${targets.pid})[0-9]+/`);
+    const said = lines.map((line) => line.replace(own, "/proc/self/"));
+    for (const [attack, attempt] of Object.entries(told(targets))) {
+      const line = `tried ${attempt}, which is not granted`;
+      assert(said.includes(line), `${attack}: ${line} is not in ${said}`);
+    }
   });
 });

@@ -1,15 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
 import { assemble } from "../../../core/sandbox/bpf.ts";
 import {
-  type SeccompOptions,
+  CLOSED,
+  type Refusal,
   seccompProgram,
-} from "../../../core/sandbox/seccomp.ts";
+} from "../../../core/sandbox/seccomp_filter.ts";
 
 const PID = 4242;
 const ALLOW = 0x7fff0000;
 const EPERM = 0x50001;
 const ENOSYS = 0x50026;
-const CLOSED: SeccompOptions = { run: false, sockets: "none", write: false };
 
 /** A seccomp_data: number, architecture, arguments. */
 function data(
@@ -69,8 +69,9 @@ function verdict(
   args: readonly number[] = [],
   options = CLOSED,
   arch = 0xc000003e,
+  refusal: Refusal = "refuse",
 ): number {
-  const program = assemble(seccompProgram(options, PID));
+  const program = assemble(seccompProgram(options, PID, refusal));
   return interpret(program, data(nr, args, arch)).verdict;
 }
 
@@ -95,7 +96,7 @@ Deno.test("The filter refuses by number", () => {
 Deno.test("The filter knows no other architecture and no x32 calls", () => {
   assertEquals(verdict(0, [], CLOSED, 0x40000003), ENOSYS);
   assertEquals(
-    verdict(11, [], { run: true, sockets: "inet", write: false }, 0x40000003),
+    verdict(11, [], { ...CLOSED, run: true, sockets: "inet" }, 0x40000003),
     ENOSYS,
   );
   assertEquals(verdict(0x40000000), ENOSYS);
@@ -163,7 +164,7 @@ Deno.test("The filter lets the sockets be made that are granted", () => {
     for (
       const [index, sockets] of (["none", "inet"] as const).entries()
     ) {
-      const options = { run: false, sockets, write: false };
+      const options = { ...CLOSED, sockets };
       assertEquals(verdict(41, [family, type], options), verdicts[index]);
     }
   }
@@ -224,5 +225,33 @@ Deno.test("The filter of before exec lets the child be started and limited, and 
   }
   for (const nr of [101, 41, 90, 165, 321]) {
     assertEquals(before(nr), EPERM, `${nr}`);
+  }
+});
+
+Deno.test("The filter that asks asks about all that the other refuses, but what every thread tries", () => {
+  const asking = (nr: number, args: readonly number[] = [], paths = false) =>
+    verdict(nr, args, { ...CLOSED, paths }, 0xc000003e, "ask");
+  const ASK = 0x7fc00000;
+  for (let nr = 0; nr < 500; nr++) {
+    const refused = verdict(nr) !== ALLOW && nr !== 435;
+    assertEquals(asking(nr) === ASK, refused, `${nr}`);
+  }
+  assertEquals(asking(435), ENOSYS);
+  assertEquals(asking(62, [1]), ASK);
+  assertEquals(asking(62, [PID]), ALLOW);
+  // open, openat, openat2, unlinkat, renameat2, symlinkat; read, fstat
+  for (const nr of [2, 257, 437, 263, 316, 266]) {
+    assertEquals(asking(nr), ALLOW);
+    assertEquals(asking(nr, [], true), ASK, `${nr}`);
+  }
+  for (const nr of [0, 5]) assertEquals(asking(nr, [], true), ALLOW);
+});
+
+Deno.test("The filter until it is asked refuses as much, and gives way to one that asks", () => {
+  const TRACE = 0x7ff00000;
+  for (let nr = 0; nr < 500; nr++) {
+    const until = verdict(nr, [], CLOSED, 0xc000003e, "until-asked");
+    const refused = verdict(nr) !== ALLOW && nr !== 435;
+    assertEquals(until === TRACE, refused, `${nr}`);
   }
 });

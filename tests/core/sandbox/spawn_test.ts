@@ -5,6 +5,7 @@ import {
   type SandboxLevel,
   spawnConfined,
 } from "../../../core/sandbox/spawn.ts";
+import { CLOSED } from "../../../core/sandbox/seccomp_filter.ts";
 import { libc } from "../../../core/sys/libc.ts";
 import { withFolder } from "../../support/folder.ts";
 import { closedAgain, openFds } from "../../support/open_fds.ts";
@@ -145,7 +146,7 @@ sandboxTest("A child connects to the TCP ports that are granted", async () => {
   const options = {
     permissions: ["--allow-ffi", "--allow-net"],
     landlock: { read: [here], connect: [ports[0]!] },
-    seccomp: { run: false, sockets: "inet", write: false },
+    seccomp: { ...CLOSED, sockets: "inet" },
   } as const;
   const args = ["connect", ...ports.map(String)];
   const { stdout } = await runChild(child("strict", args, options));

@@ -1,0 +1,62 @@
+// Thread: main
+// How a child tells what it was refused: by Deno's record of the permissions it asked for, and by the kernel's questions.
+import type { PermissionSet } from "../manifest/built_in.ts";
+import type { Fd } from "../sys/fd.ts";
+import { UnixSocket } from "../sys/unix_socket.ts";
+import { Attempts } from "./attempts.ts";
+import { listenToAudit } from "./audit.ts";
+import { type Child, pipe } from "./child.ts";
+import { DENO_TRIES } from "./deno_rights.ts";
+import type { LandlockRules } from "./landlock.ts";
+import { answerRefusals } from "./refusals.ts";
+
+/** Who is told of it. */
+export interface Audit {
+  readonly granted: PermissionSet;
+  readonly onRefused: (attempt: string) => void;
+}
+
+/** One side of what is between a child and us. */
+export interface Records {
+  readonly record: Fd;
+  /** Null where the child does not close itself by seccomp. */
+  readonly report: UnixSocket | null;
+}
+
+/** Opens both sides; the stacks get what is to be closed. */
+export function openRecords(
+  closesItself: boolean,
+  theirs: DisposableStack,
+  ours: DisposableStack,
+): { readonly ours: Records; readonly theirs: Records } {
+  const record = pipe();
+  const [mine, its] = closesItself ? UnixSocket.pair() : [null, null];
+  const side = (
+    record: Fd,
+    report: UnixSocket | null,
+    stack: DisposableStack,
+  ) => {
+    stack.use(record);
+    stack.use(report);
+    return { record, report };
+  };
+  return {
+    ours: side(record.read, mine, ours),
+    theirs: side(record.write, its, theirs),
+  };
+}
+
+/** Listens until the process has ended, and owns our side. */
+export function hear(
+  { record, report }: Records,
+  child: Child,
+  { granted, onRefused }: Audit,
+  rules: LandlockRules,
+): void {
+  const attempts = new Attempts(onRefused);
+  // They end with the process, as what that prints does.
+  listenToAudit(record, granted, attempts).catch(() => {});
+  if (report === null) return;
+  const untold = { ...rules, read: [...rules.read, ...DENO_TRIES] };
+  answerRefusals(report, child, untold, attempts).catch(() => {});
+}
