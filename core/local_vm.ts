@@ -25,8 +25,13 @@ export interface LocalVm extends VmBackend {
   readonly loaded: Promise<unknown>;
 }
 
+/** It needs no walls: it is behind them, or wants none. */
 interface LocalStarter extends VmStarter {
-  start(...args: Parameters<VmStarter["start"]>): Promise<LocalVm>;
+  start(
+    config: VmConfig,
+    emit: EmitVmEvent,
+    options: StartOptions,
+  ): Promise<LocalVm>;
 }
 
 /** A VM in this process; vCPU 0's thread starts up at once. `connectTo` is for a process that may make no sockets. */

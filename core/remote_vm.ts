@@ -7,18 +7,15 @@ import type { VmConfig } from "./manifest/config.ts";
 import { prepareVm } from "./prepare_vm.ts";
 import type { Child } from "./sandbox/child.ts";
 import { tellMissing } from "./sandbox/missing.ts";
-import {
-  coolSpawn,
-  type SandboxLevel,
-  spawnConfined,
-  warmSpawn,
-} from "./sandbox/spawn.ts";
+import { coolSpawn, spawnConfined, warmSpawn } from "./sandbox/spawn.ts";
 import {
   denoFlags,
   grantedEnvironment,
   vmPermissions,
   vmRules,
 } from "./sandbox/vm_permissions.ts";
+import { giveTo } from "./sandbox/user.ts";
+import type { SandboxLevel, Walls } from "./sandbox/walls.ts";
 import { RunFolder } from "./sys/run_folder.ts";
 import { eachLine } from "./sys/text_lines.ts";
 import { UnixSocket } from "./sys/unix_socket.ts";
@@ -33,15 +30,16 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
   if (sandbox === "strict") warmSpawn();
   return {
     abandon: coolSpawn,
-    async start(config, emit, options) {
+    async start(config, emit, options, walls) {
       await using stack = new AsyncDisposableStack();
       const { path: folder } = stack.use(await RunFolder.create());
       stack.defer(coolSpawn);
-      const prepared = await prepareVm(config, folder, options);
+      giveTo(walls.user, folder);
+      const prepared = await prepareVm(config, folder, options, walls.user);
       const [ours, theirs] = UnixSocket.pair();
       stack.use(new BrokerServer(ours, socketsOf(prepared)));
       using asked = theirs;
-      const child = stack.use(await spawnVm(prepared, sandbox, asked));
+      const child = stack.use(await spawnVm(prepared, walls, asked));
       tellMissing(child.missing);
       const lines = new RateLimit(MAX_LINES);
       eachLine(child.stderr!, (line) => {
@@ -59,7 +57,7 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
 
 function spawnVm(
   config: VmConfig,
-  sandbox: SandboxLevel,
+  walls: Walls,
   broker: UnixSocket,
 ): Promise<Child> {
   const permissions = vmPermissions(config, {
@@ -67,7 +65,7 @@ function spawnVm(
     cache: undefined,
   });
   return spawnConfined({
-    sandbox,
+    ...walls,
     entry: new URL("./vm_process.ts", import.meta.url),
     permissions: denoFlags(permissions),
     env: grantedEnvironment(permissions),
@@ -85,7 +83,7 @@ function spawnVm(
     },
     fds: [broker.fd],
     // Whose code it was, Deno does not say.
-    ...sandbox === "off" ? {} : {
+    ...walls.sandbox === "off" ? {} : {
       audit: {
         granted: permissions,
         onRefused: (attempt) => log("warning", "vm", attempt),

@@ -14,8 +14,14 @@ import type {
   VmExit,
   VmStarter,
 } from "./vm_backend.ts";
+import type { CgroupLimits } from "./sandbox/cgroup.ts";
 import { tellMissing } from "./sandbox/missing.ts";
-import type { SandboxLevel } from "./sandbox/spawn.ts";
+import {
+  openWalls,
+  type SandboxLevel,
+  type WallOptions,
+  type Walls,
+} from "./sandbox/walls.ts";
 import { nextTask } from "./sys/next_task.ts";
 import { RunFolder } from "./sys/run_folder.ts";
 import type { DeviceProcesses } from "./vhost_user/device_processes.ts";
@@ -28,14 +34,7 @@ export interface VmOptions extends LaunchOptions {
   readonly baseDir?: string;
 }
 
-export interface LaunchOptions extends StartOptions {
-  /**
-   * How far the VM is closed off. `strict`, the default: a process of its own with the rights that the manifest needs,
-   * by Deno's permissions and by the kernel's. `deno`: by Deno's permissions only, which bind nothing that has FFI.
-   * `off`: in this process; it starts faster, and whoever breaks out of a device or of the VMM has this process' rights.
-   */
-  readonly sandbox?: SandboxLevel;
-}
+export interface LaunchOptions extends StartOptions, WallOptions {}
 
 /** What is there before the configuration is. */
 export async function starterOf(
@@ -122,10 +121,12 @@ export class Vm extends EventTarget implements AsyncDisposable {
         .catch((error) => log("error", "vm", `not all is given back: ${error}`))
         .then(() => vm.#exited(detail as VmExit));
     };
+    const walls = openWalls(options, limitsOf(config), stack);
+    tellMissing(walls.cgroup?.missing ?? []);
     const inner = config.devices.some(isApart)
-      ? await vm.#startProcesses(options, stack, emit)
+      ? await vm.#startProcesses(options, walls, stack, emit)
       : config;
-    vm.#backend = await options.starter.start(inner, emit, options);
+    vm.#backend = await options.starter.start(inner, emit, options, walls);
     vm.#owned.resolve(stack.move());
     vm.#console = consoleOf(vm);
     vm.#exit.promise.then(() => vm.#console?.close());
@@ -140,7 +141,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
 
   /** Asks plugins what they declare, and starts the devices that have processes of their own. */
   async #startProcesses(
-    options: LaunchOptions,
+    { trace = [] }: LaunchOptions,
+    walls: Walls,
     stack: AsyncDisposableStack,
     emit: EmitVmEvent,
   ): Promise<VmConfig> {
@@ -151,11 +153,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
     const { path: folder } = stack.use(await RunFolder.create());
     const processes = new DeviceProcesses(
       await checkPlugins(this.config),
-      {
-        folder,
-        sandbox: options.sandbox ?? "strict",
-        trace: options.trace ?? [],
-      },
+      { folder, walls, trace },
       {
         onDriverError: (device, section, message) =>
           emit("drivererror", { device, section, message }),
@@ -272,6 +270,20 @@ export class Vm extends EventTarget implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
+}
+
+/** For what V8 and Deno need beside guest RAM. */
+const PROCESS_MEMORY = 512 * 2 ** 20;
+const PROCESS_THREADS = 128;
+
+/** What a cgroup lets the machine have: more than it needs, and less than the host. */
+function limitsOf({ memory, cpus, devices }: VmConfig): CgroupLimits {
+  const processes = 1 + devices.filter(isApart).length;
+  return {
+    memory: memory + processes * PROCESS_MEMORY,
+    cpus: cpus + processes,
+    pids: cpus + processes * PROCESS_THREADS,
+  };
 }
 
 function consoleOf(vm: Vm): ConsoleStream | null {

@@ -3,6 +3,7 @@
 import type { DeviceError } from "./errors.ts";
 import type { MachineStatistics } from "./machine.ts";
 import type { DevicePort } from "./plugin.ts";
+import type { Walls } from "./sandbox/walls.ts";
 import type { BootSourceOptions } from "./image/boot_source.ts";
 import type { VmConfig } from "./manifest/config.ts";
 import type { TraceEvent, TraceKind } from "./virtio/trace.ts";
@@ -74,6 +75,7 @@ export interface VmStarter {
     config: VmConfig,
     emit: EmitVmEvent,
     options: StartOptions,
+    walls: Walls,
   ): Promise<VmBackend>;
   /** Gives up what is under way. */
   abandon(): void;

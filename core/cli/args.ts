@@ -3,7 +3,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import { TRACE_KINDS, type TraceKind } from "../virtio/trace.ts";
-import type { SandboxLevel } from "../sandbox/spawn.ts";
+import type { SandboxLevel, WallOptions } from "../sandbox/walls.ts";
 import { nearest, quote } from "../manifest/text.ts";
 import {
   PLUGIN_COMMANDS,
@@ -36,7 +36,7 @@ export type Command =
     readonly trace: readonly TraceKind[];
     /** Reload plugins whose files change. */
     readonly watch: boolean;
-    readonly sandbox: SandboxLevel;
+    readonly walls: WallOptions;
   }
   | { readonly command: "init"; readonly dir: string; readonly force: boolean }
   | { readonly command: "check"; readonly manifest: string | undefined }
@@ -69,7 +69,7 @@ interface Takes {
 const COMMANDS: Readonly<Record<string, Takes>> = {
   run: {
     operand: "manifest",
-    options: ["sandbox", "script", "trace", "watch"],
+    options: ["cgroup", "sandbox", "script", "trace", "user", "watch"],
   },
   init: { operand: "directory", options: ["force"] },
   check: { operand: "manifest", options: [] },
@@ -90,6 +90,8 @@ const VALUES = [
   "permissions",
   "socket",
   "sandbox",
+  "user",
+  "cgroup",
 ];
 const GLOBAL = ["help", "version", "json", "no-color", "log-level"];
 
@@ -127,7 +129,7 @@ function commandOf(
         script: flags.script as string | undefined,
         trace: traceKinds(flags.trace as string | undefined),
         watch: flags.watch === true,
-        sandbox: sandboxLevel(flags.sandbox as string | undefined),
+        walls: wallOptions(flags as Partial<Record<string, string>>),
       };
     case "explain":
       return { command: name, section: operand };
@@ -197,6 +199,23 @@ function logLevel(value: unknown): LogLevel {
   throw new UsageError(
     `--log-level must be ${LOG_LEVELS.join(", ")}, not ${quote(value)}`,
   );
+}
+
+function wallOptions(
+  { sandbox, user, cgroup }: Partial<Record<string, string>>,
+): WallOptions {
+  const level = sandboxLevel(sandbox);
+  for (const [name, value] of Object.entries({ user, cgroup })) {
+    if (value === undefined || level === "strict") continue;
+    throw new UsageError(
+      `--${name} needs --sandbox=strict, not ${level}; remove one of them`,
+    );
+  }
+  return {
+    sandbox: level,
+    ...user === undefined ? {} : { user },
+    ...cgroup === undefined ? {} : { cgroup },
+  };
 }
 
 function sandboxLevel(value = "strict"): SandboxLevel {

@@ -11,6 +11,8 @@ import { formatSize } from "../manifest/size.ts";
 import { landlockAbi } from "../sandbox/landlock.ts";
 import { leftOpenBy } from "../sandbox/landlock_abi.ts";
 import { hasSeccomp } from "../sandbox/seccomp.ts";
+import { readText } from "../sys/fd.ts";
+import { libc } from "../sys/libc.ts";
 import type { ArgsOf } from "./args.ts";
 import { printLine, useColor } from "./output.ts";
 
@@ -43,6 +45,8 @@ export function examine(): Finding[] {
     memoryFinding(),
     landlockFinding(),
     seccompFinding(),
+    userFinding(),
+    cgroupFinding(),
     ...kvmFindings(),
   ];
 }
@@ -107,6 +111,31 @@ function seccompFinding(): Finding {
   const found = "missing: no system call can be refused";
   const remedy = "use a kernel with CONFIG_SECCOMP_FILTER";
   return { check, state: "warning", found, remedy };
+}
+
+/** What follows nobody needs, so that nothing of it is wrong. */
+function userFinding(): Finding {
+  const found = libc.geteuid() === 0
+    ? "run --user can take a machine's processes from root"
+    : "machines run as you; only root can choose another by run --user";
+  return { check: "another user", state: "ok", found };
+}
+
+function cgroupFinding(): Finding {
+  const check = "cgroup v2";
+  const mount = readText("/proc/self/mounts").split("\n")
+    .map((line) => line.split(" ")).find(([, , type]) => type === "cgroup2");
+  if (mount === undefined) {
+    const found = "not mounted: run --cgroup is not there";
+    return { check, state: "ok", found };
+  }
+  const folder = mount[1]!;
+  const has = readText(`${folder}/cgroup.controllers`).trim().split(" ");
+  const limits = ["memory", "cpu", "pids"].filter((name) => has.includes(name));
+  const found = `${folder}: run --cgroup can limit ${
+    limits.join(", ") || "nothing, for want of controllers"
+  }`;
+  return { check, state: "ok", found };
 }
 
 function kvmFindings(): Finding[] {

@@ -48,6 +48,9 @@ Options
                                 the rights that the manifest needs, by Deno and
                                 by the kernel; deno: by Deno only; off: this
                                 process runs it
+      --user NAME               run, as root: whom the machine runs as
+      --cgroup DIR              run: a folder of cgroup v2; the machine gets a
+                                group in it that limits memory, CPU and threads
       --watch                   run: reload a plugin into the running machine
                                 when its files change
       --force                   init, plugin new: overwrite files that exist

@@ -69,12 +69,12 @@ async function start(
   args: ArgsOf<"run">,
   interactive: boolean,
 ): Promise<Vm> {
-  const starter = await starterOf(args);
+  const starter = await starterOf(args.walls);
   try {
     const config = readManifestOrDefault(args.manifest, args.script);
     return await Vm.launch(config, {
       starter,
-      sandbox: args.sandbox,
+      ...args.walls,
       mode: interactive ? "shell" : "tour",
       onProgress: printNote,
       trace: args.trace,

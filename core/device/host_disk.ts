@@ -67,11 +67,11 @@ export class HostDisk implements Disposable {
   }
 }
 
-/** Makes the image of a device, "devices[1]", where it is missing and may be made. Throws a ManifestError. */
-export function createDisk(config: DiskConfig, device: string): void {
+/** Makes the image of a device, "devices[1]", where it is missing and may be made; true if so. Throws a ManifestError. */
+export function createDisk(config: DiskConfig, device: string): boolean {
   const { path, createSize } = config;
-  if (createSize === undefined) return;
-  attempt(`${device}.${config.field}`, () => create(path, createSize));
+  if (createSize === undefined) return false;
+  return attempt(`${device}.${config.field}`, () => create(path, createSize));
 }
 
 function open({ path, writable, createSize }: DiskConfig, field: string): Fd {
@@ -114,13 +114,13 @@ function remedy(errno: number): string {
   }
 }
 
-/** Makes a sparse image unless there is one. One that cannot have its size is not left behind. */
-function create(path: string, size: number): void {
+/** Makes a sparse image unless there is one, and true if so. One that cannot have its size is not left behind. */
+function create(path: string, size: number): boolean {
   let fd: Fd;
   try {
     fd = Fd.open(path, O_RDWR | O_CREAT | O_EXCL, 0o644);
   } catch (error) {
-    if (error instanceof SysError && error.errno === EEXIST) return;
+    if (error instanceof SysError && error.errno === EEXIST) return false;
     throw error;
   }
   using _fd = fd;
@@ -130,4 +130,5 @@ function create(path: string, size: number): void {
     Deno.removeSync(path);
     throw error;
   }
+  return true;
 }

@@ -1,6 +1,7 @@
 // Thread: any
-// no_new_privs, and root's capabilities taken from the calling thread and what it starts.
+// no_new_privs, and root's capabilities, or root itself, taken from the calling thread and what it starts.
 import { check, libc } from "../sys/libc.ts";
+import type { User } from "./user.ts";
 
 const PR_SET_NO_NEW_PRIVS = 38;
 const PR_CAPBSET_READ = 23;
@@ -11,6 +12,9 @@ const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 const CAPABILITIES = 64;
 /** Read and write whatever the owner: Landlock says which files. */
 export const CAP_DAC_OVERRIDE = 1;
+export const CAP_SETGID = 6;
+export const CAP_SETUID = 7;
+const CAP_SETPCAP = 8;
 
 /** From now on neither exec nor anything else gives the calling thread new rights. */
 export function setNoNewPrivs(): void {
@@ -18,6 +22,24 @@ export function setNoNewPrivs(): void {
     "prctl PR_SET_NO_NEW_PRIVS",
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
   );
+}
+
+const PR_SET_DUMPABLE = 4;
+const SYS_setgroups = 116;
+const SYS_setresuid = 117;
+const SYS_setresgid = 119;
+
+/** Makes the calling thread another user's; libc's own functions would do so with all threads. */
+export function becomeUser({ uid, gid, groups }: User): void {
+  const list = new Uint8Array(Uint32Array.from(groups).buffer);
+  check(
+    "setgroups",
+    libc.syscallSetgroups(SYS_setgroups, groups.length, list),
+  );
+  check("setresgid", libc.syscallSetresid(SYS_setresgid, gid, gid, gid));
+  check("setresuid", libc.syscallSetresid(SYS_setresuid, uid, uid, uid));
+  // The kernel takes it from the whole process.
+  libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 }
 
 /** Takes every capability but those in `keep` from the calling thread; a user who has none loses none. */
@@ -31,7 +53,6 @@ export function dropCapabilities(keep: readonly number[]): void {
   check("capget", libc.capget(header, data));
   const has = (set: number, capability: number) =>
     (sets[set + 3 * (capability >> 5)]! & (1 << (capability & 31))) !== 0;
-  const CAP_SETPCAP = 8;
   // exec gives root all of the bounding set again, so that has to go first.
   if (has(0, CAP_SETPCAP)) dropBounding(keep);
   libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

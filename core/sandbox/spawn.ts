@@ -2,6 +2,7 @@
 // Starts a deno process that can do what it is granted and no more, by Deno's permissions and by the kernel.
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
+import { check, libc } from "../sys/libc.ts";
 import { auditVariable } from "./audit.ts";
 import { Child, pipe, tieToPipe } from "./child.ts";
 import { closeVariable } from "./closing.ts";
@@ -20,14 +21,9 @@ import { hasSeccomp } from "./seccomp.ts";
 import { CLOSED, type SeccompOptions } from "./seccomp_filter.ts";
 import type { ConfinedSpawn, Spawned } from "./spawn_worker.ts";
 import { openStdio, type Stdio } from "./stdio.ts";
+import type { SandboxLevel, Walls } from "./walls.ts";
 
-/**
- * How far a process is closed. `off`: not at all (deno -A). `deno`: Deno's permissions, which bind nothing that has FFI.
- * `strict`: also Landlock, no_new_privs, capabilities and rlimits from outside, and seccomp by closeProcess().
- */
-export type SandboxLevel = "off" | "deno" | "strict";
-
-export interface ConfinedOptions {
+export interface ConfinedOptions extends Partial<Walls> {
   readonly sandbox: SandboxLevel;
   /** The module to run, a file; Landlock lets it be read. */
   readonly entry: URL;
@@ -80,6 +76,12 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
     errors ? readableOf(errors) : null,
     [life.write, input],
   );
+  try {
+    options.cgroup?.add(pid);
+  } catch (error) {
+    await child[Symbol.asyncDispose]();
+    throw error;
+  }
   if (heard !== null) hear(heard.ours, child, audit!, rulesOf(options));
   return child;
 }
@@ -95,10 +97,16 @@ async function spawn(
   inherited: readonly number[],
   records: Records | undefined,
 ): Promise<Started> {
-  const { sandbox, seccomp = CLOSED, memory, isHostile = false } = options;
+  const { sandbox, seccomp = CLOSED, memory, isHostile = false, user = null } =
+    options;
   const fds = [...inherited];
   const env = { ...denoEnvironment(), ...options.env };
   if (records !== undefined) {
+    // It is opened by its name.
+    if (user !== null) {
+      const { uid, gid } = user;
+      check("fchown", libc.fchown(records.record.fd, uid, gid));
+    }
     Object.assign(env, auditVariable(fds.push(records.record.fd) - 1));
   }
   if (closesItself(options)) {
@@ -119,6 +127,7 @@ async function spawn(
     ...plan,
     landlock,
     memory,
+    user,
     seccomp: isHostile && hasSeccomp() ? seccomp : null,
   });
   const lacks = hasSeccomp() ? [] : ["seccomp: the kernel has none"];

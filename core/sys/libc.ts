@@ -235,6 +235,33 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+  geteuid: { parameters: [], result: "u32" },
+  getpwnam: { parameters: ["buffer" /* const char * */], result: "pointer" },
+  getgrouplist: {
+    parameters: [
+      "buffer", /* const char *user */
+      "u32", /* gid_t */
+      "buffer", /* gid_t *groups */
+      "buffer", /* int *ngroups */
+    ],
+    result: "i32",
+  },
+  chown: {
+    parameters: [
+      "buffer", /* const char *path */
+      "u32", /* uid_t */
+      "u32", /* gid_t */
+    ],
+    result: "i32",
+  },
+  fchown: {
+    parameters: ["i32", /* int fd */ "u32", /* uid_t */ "u32" /* gid_t */],
+    result: "i32",
+  },
+  access: {
+    parameters: ["buffer", /* const char *path */ "i32" /* int mode */],
+    result: "i32",
+  },
   capget: {
     parameters: ["buffer", /* cap_user_header_t */ "buffer" /* data */],
     result: "i32",
@@ -243,7 +270,26 @@ const SYMBOLS = {
     parameters: ["buffer", /* cap_user_header_t */ "buffer" /* data */],
     result: "i32",
   },
-  // System calls that libc has no function for, by number; an error comes back through errno all the same.
+  // System calls that libc has no function for, or one that does more, by number; an error comes back through errno.
+  syscallSetgroups: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_setgroups */
+      "u32", /* size_t */
+      "buffer", /* const gid_t * */
+    ],
+    result: "i32",
+  },
+  syscallSetresid: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_setresuid, SYS_setresgid */
+      "u32", /* real */
+      "u32", /* effective */
+      "u32", /* saved */
+    ],
+    result: "i32",
+  },
   syscallSeccomp: {
     name: "syscall",
     parameters: [
@@ -480,6 +526,7 @@ export function cText(bytes: Uint8Array): string {
 
 // Linux x86-64 values (asm-generic/fcntl.h, mman-common.h, linux/memfd.h, signal.h, falloc.h).
 export const O_RDONLY = 0;
+export const O_WRONLY = 1;
 export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;

@@ -13,7 +13,9 @@ import {
 import type { DevicePort } from "../plugin.ts";
 import type { Child } from "../sandbox/child.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
-import { type SandboxLevel, spawnConfined } from "../sandbox/spawn.ts";
+import { spawnConfined } from "../sandbox/spawn.ts";
+import { giveTo } from "../sandbox/user.ts";
+import type { Walls } from "../sandbox/walls.ts";
 import {
   denoFlags,
   grantedEnvironment,
@@ -63,7 +65,7 @@ export interface ProcessEvents {
 export interface ProcessOptions {
   /** This VM's own, where sockets go. */
   readonly folder: string;
-  readonly sandbox: SandboxLevel;
+  readonly walls: Walls;
   readonly trace: readonly TraceKind[];
   /** Bytes of guest RAM. */
   readonly ram: number;
@@ -183,7 +185,9 @@ class DeviceProcess {
   async start(): Promise<readonly string[]> {
     const { disk, index } = this.device;
     Deno.mkdirSync(this.#folder, { mode: 0o700 });
-    if (disk !== undefined) createDisk(disk, `devices[${index}]`);
+    if (disk !== undefined && createDisk(disk, `devices[${index}]`)) {
+      giveTo(this.#options.walls.user, disk.path);
+    }
     const child = await this.#spawn();
     this.#supervised = this.#supervise(child);
     return child.missing;
@@ -191,7 +195,7 @@ class DeviceProcess {
 
   async #spawn(): Promise<Child> {
     const { name, module, options, disk, virtio } = this.device;
-    const { sandbox, trace } = this.#options;
+    const { walls, trace } = this.#options;
     // The process makes no sockets: it gets those that it needs.
     using stack = new DisposableStack();
     removeSocket(this.backEnd.socket);
@@ -209,7 +213,8 @@ class DeviceProcess {
     };
     const child = await spawnConfined({
       // What the device's modules import is held by the permissions of its process, whatever the VM's are.
-      sandbox: sandbox === "off" ? "deno" : sandbox,
+      ...walls,
+      sandbox: walls.sandbox === "off" ? "deno" : walls.sandbox,
       entry: new URL("./device_process.ts", import.meta.url),
       permissions: denoFlags(permissions),
       env: grantedEnvironment(grants),

@@ -12,7 +12,7 @@ const RUN = {
   command: "run",
   manifest: undefined,
   script: undefined,
-  sandbox: "strict",
+  walls: { sandbox: "strict" },
   trace: [],
   watch: false,
 } as const;

@@ -2,9 +2,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { pipe } from "../../../core/sandbox/child.ts";
 import {
   type ConfinedOptions,
-  type SandboxLevel,
   spawnConfined,
 } from "../../../core/sandbox/spawn.ts";
+import type { SandboxLevel } from "../../../core/sandbox/walls.ts";
 import { CLOSED } from "../../../core/sandbox/seccomp_filter.ts";
 import { libc } from "../../../core/sys/libc.ts";
 import { withFolder } from "../../support/folder.ts";
