@@ -5,6 +5,7 @@ import type { PermissionSet } from "../manifest/built_in.ts";
 import type { BootConfig, VmConfig } from "../manifest/config.ts";
 import { quote } from "../manifest/text.ts";
 import { SHMEM_ENABLED } from "../memory/guest_memory.ts";
+import { runsFolder } from "../sys/run_folder.ts";
 import { DENO_VARIABLES } from "./deno_rights.ts";
 import { moduleFolders } from "./grants.ts";
 import type { LandlockRules } from "./landlock.ts";
@@ -41,12 +42,12 @@ export function vmPermissions(
       ...[manifest, cache].filter((path) => path !== undefined),
       ...bootFiles(boot),
       ...disks.map(({ path }) => path),
-      ...inspects ? [temporaryFolder()] : [],
+      ...inspects ? [runsFolder()] : [],
       ...granted("read"),
     ],
     write: [
       ...disks.filter(({ writable }) => writable).map(({ path }) => path),
-      ...inspects ? [temporaryFolder()] : [],
+      ...inspects ? [runsFolder()] : [],
       ...granted("write"),
     ],
     net: granted("net"),
@@ -119,9 +120,6 @@ function codeFolders(): string[] {
     .filter(({ protocol }) => protocol === "file:")
     .map(({ pathname }) => decodeURIComponent(pathname));
 }
-
-/** Where Deno.makeTempDir makes its folders. */
-const temporaryFolder = () => Deno.env.get("TMPDIR") || "/tmp";
 
 function bootFiles(boot: BootConfig): string[] {
   const { flat, kernel, initrd, script } = boot as Partial<

@@ -1,14 +1,46 @@
 // Thread: main
 // A folder of one run's: for sockets, and for what is made for one VM. It goes with the run; where that was killed, with
 // the next one.
-import { SysError } from "../errors.ts";
+import { HostError, SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
-import { check, libc, LOCK_EX, LOCK_NB, O_CREAT, O_RDWR } from "./libc.ts";
+import {
+  check,
+  cString,
+  libc,
+  LOCK_EX,
+  LOCK_NB,
+  O_CREAT,
+  O_RDWR,
+} from "./libc.ts";
 
-const PREFIX = "paddock-run-";
+const PREFIX = "run-";
 const LOCK = ".lock";
 /** A folder that is younger may be one that is just being made, and not locked yet. */
 const YOUNG_MS = 60_000;
+
+/** Others may pass through it, to what is theirs there, and see nothing. */
+const MODE = 0o711;
+
+/** Where this user's runs have their folders. By libc: Deno would want a permission to say it. */
+export function runsFolder(): string {
+  const variable = libc.getenv(cString("TMPDIR"));
+  const temporary = variable === null
+    ? ""
+    : Deno.UnsafePointerView.getCString(variable);
+  return `${temporary || "/tmp"}/paddock-${libc.geteuid()}`;
+}
+
+/** Makes it where it is missing. Its name is no secret: another user may have been there first. */
+function openRunsFolder(): string {
+  const path = runsFolder();
+  Deno.mkdirSync(path, { recursive: true, mode: MODE });
+  const { uid, mode, isDirectory } = Deno.lstatSync(path);
+  const own = isDirectory && uid === libc.geteuid() && (mode! & 0o022) === 0;
+  if (own) return path;
+  throw new HostError(
+    `${path} is not this user's alone; remove it, or set TMPDIR to another folder`,
+  );
+}
 
 export class RunFolder implements AsyncDisposable {
   readonly path: string;
@@ -22,11 +54,12 @@ export class RunFolder implements AsyncDisposable {
 
   /** Makes a folder that only this user can enter; what runs that were killed left is removed in the background. */
   static async create(): Promise<RunFolder> {
-    const path = await Deno.makeTempDir({ prefix: PREFIX });
+    const parent = openRunsFolder();
+    const path = await Deno.makeTempDir({ dir: parent, prefix: PREFIX });
     const lock = Fd.open(`${path}/${LOCK}`, O_RDWR | O_CREAT);
     check("flock", libc.flock(lock.fd, LOCK_EX | LOCK_NB));
     // Nobody waits for it, and what cannot be removed stays.
-    sweep(path.slice(0, path.lastIndexOf("/"))).catch(() => {});
+    sweep(parent).catch(() => {});
     return new RunFolder(path, lock);
   }
 
@@ -37,14 +70,13 @@ export class RunFolder implements AsyncDisposable {
   }
 }
 
-/** Removes the folders in `parent` of runs that have ended. Those of other users are theirs. */
+/** Removes the folders in `parent` of runs that have ended. */
 export async function sweep(parent: string, now = Date.now()): Promise<void> {
   for await (const { name, isDirectory } of Deno.readDir(parent)) {
     if (!isDirectory || !name.startsWith(PREFIX)) continue;
     const path = `${parent}/${name}`;
     try {
-      const { uid, mtime } = await Deno.lstat(path);
-      if (uid !== Deno.uid()) continue;
+      const { mtime } = await Deno.lstat(path);
       const age = now - (mtime?.getTime() ?? now);
       if (age < YOUNG_MS || !isAbandoned(path)) continue;
       await Deno.remove(path, { recursive: true });

@@ -7,8 +7,8 @@ import { withFolder } from "../../support/folder.ts";
 import { capture } from "./capture.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
-/** Where devices with processes of their own are reached; the tests' folders lie there too. */
-const temporary = Deno.env.get("TMPDIR") || "/tmp";
+/** Where devices with processes of their own are reached. */
+const runs = `${Deno.env.get("TMPDIR") || "/tmp"}/paddock-${Deno.uid()}`;
 const GLOBAL = { logLevel: "info", color: false } as const;
 
 const print = (manifest: string | undefined, json: boolean) =>
@@ -74,13 +74,13 @@ Deno.test("permissions --json gives what plugins are granted, and what the kerne
     const { command, permissions } = JSON.parse(stdout);
     assertEquals(permissions, {
       read: [
-        // Where this clone lies there itself, it is allowed with that.
-        ...ROOT.startsWith(`${temporary}/`)
-          ? []
-          : [`${ROOT}core/`, `${ROOT}devices/`],
-        temporary,
+        `${ROOT}core/`,
+        `${ROOT}devices/`,
+        // The plugin's own, which holds the manifest and its data too.
+        `${folder}/`,
+        runs,
       ],
-      write: [temporary],
+      write: [runs],
       net: ["example.org:443"],
       env: [
         "DENO_DIR",
