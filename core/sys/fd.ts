@@ -5,6 +5,7 @@ import {
   cString,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
+  F_DUPFD_CLOEXEC,
   libc,
   O_CLOEXEC,
   O_RDONLY,
@@ -67,6 +68,18 @@ const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 /** Adds one to the eventfd with this number; a full counter already holds a signal, so EAGAIN is no loss. */
 export function signalEventFd(fd: number): void {
   libc.write(fd, ONE, 8);
+}
+
+/**
+ * As {@linkcode signalEventFd}, for one that somebody else has too: where they made it blocking, it keeps a thread of
+ * Deno's blocking pool, and not this one. It may be closed meanwhile.
+ */
+export function signalSharedEventFd(fd: number): void {
+  const number = libc.fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  // EMFILE: a signal is not worth more than that.
+  if (number < 0) return;
+  const copy = new Fd(number);
+  libc.writeInPool(copy.fd, ONE, 8).finally(() => copy.close());
 }
 
 /** An eventfd, non-blocking and closed on exec. */

@@ -466,6 +466,16 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+  writeInPool: {
+    name: "write",
+    nonblocking: true,
+    parameters: [
+      "i32", /* int fd */
+      "buffer", /* const void *buf */
+      "u32", /* size_t */
+    ],
+    result: "i32",
+  },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

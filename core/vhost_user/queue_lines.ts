@@ -6,8 +6,16 @@ import type { IrqWorkerInit } from "../device/irq_worker.ts";
 import { CLOSE_TAG, kickTag } from "../device/kick_tags.ts";
 import type { KickWorkerInit } from "../device/kick_worker.ts";
 import { Epoll } from "../sys/epoll.ts";
-import { EventFd, type Fd, signalEventFd } from "../sys/fd.ts";
+import {
+  EventFd,
+  type Fd,
+  signalEventFd,
+  signalSharedEventFd,
+} from "../sys/fd.ts";
 import { check, EFD_NONBLOCK, F_SETFL, libc, O_CLOEXEC } from "../sys/libc.ts";
+
+/** For the two threads to end. */
+const END_MS = 1000;
 
 export class QueueLines {
   /** Where the worker asks for calls. */
@@ -66,10 +74,14 @@ export class QueueLines {
   async close(): Promise<void> {
     closeIrqWorker(new Int32Array(this.page), new Int32Array(this.#irqEnd));
     signalEventFd(this.#end.fd);
-    for (const { worker, ended } of this.#workers) {
-      await ended;
-      worker.terminate();
-    }
+    // A front end may have made its eventfd blocking again, and full: a thread is not waited for without end.
+    let late: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      Promise.all(this.#workers.map(({ ended }) => ended)),
+      new Promise((resolve) => late = setTimeout(resolve, END_MS)),
+    ]);
+    clearTimeout(late);
+    for (const { worker } of this.#workers) worker.terminate();
     for (const fd of [...this.#calls, this.#end, this.#nobody, this.#epoll]) {
       fd.close();
     }
@@ -78,7 +90,7 @@ export class QueueLines {
 
 /** Signals an error to a front end. */
 export function signalError(fd: Fd): void {
-  signalEventFd(fd.fd);
+  signalSharedEventFd(fd.fd);
 }
 
 /** What a front end calls an eventfd may be a pipe that is full: nobody here waits for that. */
