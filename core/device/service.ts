@@ -197,7 +197,7 @@ export class Service {
         if (kicked & 1) this.#queues[index]?.serve();
       }
     } catch (error) {
-      this.#fail(error, this.#queueNames[index]);
+      this.#fail(this.#blamed(error, index));
     }
   }
 
@@ -300,8 +300,8 @@ export class Service {
       indirect: this.#negotiated(VIRTIO_F_INDIRECT_DESC),
       start: word(QUEUE_POSITION),
     });
-    const name = this.#queueNames[index]!;
-    return new LiveQueue(ring, this.#device.queues[name]!, {
+    const handler = this.#device.queues[this.#queueNames[index]!]!;
+    return new LiveQueue(ring, handler, {
       interrupt: () => this.#interruptVring(index),
       commandPending: () =>
         this.#paused || Atomics.load(words, COMMAND_SEQ) !== this.#done,
@@ -311,8 +311,8 @@ export class Service {
         Atomics.add(words, DOORBELL, 1);
         Atomics.notify(words, DOORBELL);
       },
-      fail: (error) => this.#fail(error, name),
-      fault: (error) => this.#fault(error, name),
+      fail: (error) => this.#fail(this.#blamed(error, index)),
+      fault: (error) => this.#fault(this.#blamed(error, index)),
     });
   }
 
@@ -321,15 +321,16 @@ export class Service {
       throw new TypeError("a queue is live without RAM");
     }
     const negotiated = (bit: number) => this.#negotiated(bit);
-    const ring = this.#naming(
-      index,
-      () => openRing(this.#memory!, index, setup, negotiated),
-    );
-    if (hasUsedFlags(this.#memory, setup, negotiated)) {
-      this.#tellUsedFlags(index);
+    try {
+      const ring = openRing(this.#memory, index, setup, negotiated);
+      if (hasUsedFlags(this.#memory, setup, negotiated)) {
+        this.#tellUsedFlags(index);
+      }
+      if (!this.#init.trace.includes("ring")) return ring;
+      return traceQueue(ring, index, this.#trace);
+    } catch (error) {
+      throw this.#blamed(error, index);
     }
-    if (!this.#init.trace.includes("ring")) return ring;
-    return traceQueue(ring, index, this.#trace);
   }
 
   /** Told only: the ring works. */
@@ -343,14 +344,10 @@ export class Service {
     });
   }
 
-  /** What the driver did wrong, with the queue where it did. */
-  #naming<T>(index: number, work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      if (error instanceof DriverError) error.queue = this.#queueNames[index];
-      throw error;
-    }
+  /** What went wrong, with the queue where the driver is to blame. */
+  #blamed(error: unknown, index: number): unknown {
+    if (error instanceof DriverError) error.queue = this.#queueNames[index];
+    return error;
   }
 
   #negotiated(bit: number): boolean {
@@ -378,20 +375,20 @@ export class Service {
   }
 
   /** Stops serving; the driver's reset starts it again. */
-  #fail(error: unknown, queue?: string): void {
+  #fail(error: unknown): void {
     this.#active = false;
-    this.#fault(error, queue);
+    this.#fault(error);
   }
 
   /** DEVICE_NEEDS_RESET is set here and not by main, whom the message may reach after the driver's reset. */
-  #fault(error: unknown, queue?: string): void {
+  #fault(error: unknown): void {
     const before = Atomics.or(this.#words, STATUS, DEVICE_NEEDS_RESET);
     if (before & DRIVER_OK) this.#interruptConfig();
     if (error instanceof DriverError) {
       this.#post({
         type: "driver-error",
         section: error.section,
-        message: inQueue(error.message, queue ?? error.queue),
+        message: inQueue(error.message, error.queue),
       });
     } else {
       this.#post({
