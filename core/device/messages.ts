@@ -60,6 +60,9 @@ export type FromWorker =
   /** The thread ends: on command, or because the device failed. */
   | { readonly type: "closed"; readonly error: string | null };
 
+/** Posts to main. */
+export type Post = (message: FromWorker, transfer?: Transferable[]) => void;
+
 /** Whether what a worker posted is one of the above: the device's code can post anything. */
 export function isFromWorker(data: unknown): data is FromWorker {
   if (typeof data !== "object" || data === null) return false;

@@ -69,6 +69,16 @@ export function queueWord(queue: number, word: number): number {
   return QUEUES + queue * WORDS_PER_QUEUE + word;
 }
 
+/** Whether the driver accepted this feature bit. */
+export function isNegotiated(words: Words, bit: number): boolean {
+  return ((words[DRIVER_FEATURES + (bit >>> 5)]! >>> (bit & 31)) & 1) === 1;
+}
+
+/** Whether main gave the device up. */
+export function isCutOff(words: Words): boolean {
+  return Atomics.load(words, QUEUE_COUNT) === CUT_OFF;
+}
+
 /** Wakes the device's worker if it waits. */
 export function ringDevice(words: Words): void {
   Atomics.add(words, DOORBELL, 1);

@@ -33,6 +33,7 @@ import {
 import {
   DRIVER_FEATURES,
   ENABLE,
+  isNegotiated,
   NOTIFY_MASK,
   QUEUE_DESC,
   QUEUE_DEVICE,
@@ -114,11 +115,6 @@ export class MmioTransport extends Transport {
     return this.queueSel < this.declaration.queues.length;
   }
 
-  #negotiated(bit: number): boolean {
-    return ((this.words[DRIVER_FEATURES + (bit >>> 5)]! >>> (bit & 31)) & 1) ===
-      1;
-  }
-
   #writeDriverFeatures(value: number): void {
     if (this.status & FEATURES_OK) {
       return this.violation("3.1.1", "features are settled by FEATURES_OK");
@@ -144,7 +140,7 @@ export class MmioTransport extends Transport {
   #writeQueueSize(value: number): void {
     if (!this.#mayConfigure()) return;
     const max = this.declaration.queues[this.queueSel]?.size ?? 0;
-    const packed = this.#negotiated(VIRTIO_F_RING_PACKED);
+    const packed = isNegotiated(this.words, VIRTIO_F_RING_PACKED);
     const wrong = value < 1 || value > max ||
       (!packed && (value & (value - 1)) !== 0);
     if (!wrong) {
@@ -199,7 +195,7 @@ export class MmioTransport extends Transport {
 
   /** §2.6.1, §4.2.2.1 */
   #resetQueue(value: number): Later<void> {
-    if (!this.#negotiated(VIRTIO_F_RING_RESET)) {
+    if (!isNegotiated(this.words, VIRTIO_F_RING_RESET)) {
       return this.violation("2.6.1", "VIRTIO_F_RING_RESET is not negotiated");
     }
     if (value !== 1) return this.violation("4.2.2.2", "only 1 may be written");
@@ -222,7 +218,7 @@ export class MmioTransport extends Transport {
     const acceptable = asks ? this.#featuresAcceptable() : false;
     if (acceptable) {
       // QueueNotify may carry the queue in its low half, and where the driver is in the other (§4.2.3.3).
-      const hasData = this.#negotiated(VIRTIO_F_NOTIFICATION_DATA);
+      const hasData = isNegotiated(this.words, VIRTIO_F_NOTIFICATION_DATA);
       Atomics.store(this.words, NOTIFY_MASK, hasData ? 0xffff : -1);
     }
     return this.writeStatus(value, acceptable);
@@ -239,11 +235,13 @@ export class MmioTransport extends Transport {
       return false;
     }
     for (const [feature, needed] of this.declaration.needs) {
-      if (!this.#negotiated(feature) || this.#negotiated(needed)) continue;
+      if (
+        !isNegotiated(this.words, feature) || isNegotiated(this.words, needed)
+      ) continue;
       this.violation("2.2.1", `feature ${feature} needs feature ${needed}`);
       return false;
     }
-    if (this.#negotiated(VIRTIO_F_VERSION_1)) return true;
+    if (isNegotiated(this.words, VIRTIO_F_VERSION_1)) return true;
     this.violation("6.1", "VIRTIO_F_VERSION_1 must be accepted");
     return false;
   }
