@@ -46,9 +46,12 @@ Deno.test("Links inside plugins/API.md lead to one of its parts", () => {
 });
 
 Deno.test("Parts of plugins/API.md that messages name are there", () => {
-  const device = ["module_declaration", "made_device"].map((name) =>
-    read(`core/device/${name}.ts`)
-  ).join("\n");
+  const device = [
+    "declaration_checks",
+    "module_declaration",
+    "option_declaration",
+    "made_device",
+  ].map((name) => read(`core/device/${name}.ts`)).join("\n");
   const kit = [...Deno.readDirSync(new URL("core/conformance/", ROOT))].map(
     ({ name }) => read(`core/conformance/${name}`),
   ).join("\n");

@@ -13,11 +13,10 @@ import {
   VIRTIO_F_VERSION_1,
 } from "../virtio/constants.ts";
 import type { Declaration } from "../virtio/device_host.ts";
+import { isInteger, shown } from "./declaration_checks.ts";
 import {
   featureProblem,
-  isInteger,
   MAX_FEATURES,
-  shown,
   sizeProblem,
 } from "./module_declaration.ts";
 

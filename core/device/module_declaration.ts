@@ -1,7 +1,6 @@
 // Thread: any
 // What a device module declares, before a device is made of it: described where it was loaded, checked where it is used.
 import type { OptionSchema, OptionsSchema } from "../manifest/options.ts";
-import { parseSize, SIZE_PATTERN } from "../manifest/size.ts";
 import type { PermissionAsks, PermissionName } from "../plugin.ts";
 import type { FeatureNeed } from "../virtio/device_host.ts";
 import { MAX_CONFIG, MAX_QUEUES } from "../virtio/device_page.ts";
@@ -11,12 +10,18 @@ import {
   fieldSize,
   placeFields,
 } from "../virtio/config_layout.ts";
+import {
+  broken,
+  type Entries,
+  entriesOf,
+  isInteger,
+  shown,
+} from "./declaration_checks.ts";
+import { isText, optionsProblem } from "./option_declaration.ts";
 
 /** Each head keeps its segments between requests, so that the largest queue bounds what a guest can pin: some 25 MB. */
 const MAX_DECLARED_SIZE = 1024;
 export const MAX_FEATURES = 64;
-/** Where the contract is explained. */
-const PAGE = "plugins/API.md";
 
 /** A device module's declaration: plain data. */
 export interface ModuleDeclaration {
@@ -38,20 +43,6 @@ export interface DeviceModule extends ModuleDeclaration {
 const isDeviceFeature = (bit: unknown): boolean =>
   isInteger(bit, 0, 23) || isInteger(bit, 50, 63);
 
-export function isInteger(
-  value: unknown,
-  from: number,
-  to: number,
-): value is number {
-  return Number.isInteger(value) && Number(value) >= from &&
-    Number(value) <= to;
-}
-
-/** A value as a message shows it; one from a plugin may be of any type and length. */
-export function shown(value: unknown): string {
-  return typeof value === "object" ? "that" : String(value).slice(0, 40);
-}
-
 /** What is wrong with the size of a declared queue. */
 export function sizeProblem(name: string, size: unknown): string | null {
   if (isInteger(size, 1, MAX_DECLARED_SIZE) && (size & (size - 1)) === 0) {
@@ -69,23 +60,6 @@ export function featureProblem(bit: unknown): string | null {
     : `declares feature bit ${
       shown(bit)
     }; a device's own are 0–23 and 50–63 (virtio-v1.3 §2.2)`;
-}
-
-/** One sentence for a contract that was broken, with the page that explains it. */
-function broken(problem: string, part: string): string {
-  return `${problem} (see ${part} in ${PAGE})`;
-}
-
-type Entries = [string, unknown][];
-
-function entriesOf(value: unknown): Entries | null {
-  if (value === undefined) return [];
-  const isObject = typeof value === "object" && value !== null &&
-    !Array.isArray(value);
-  if (!isObject) return null;
-  const entries = Object.entries(value);
-  // A name that is a number does not keep its place among the others.
-  return entries.some(([name]) => /^[0-9]+$/.test(name)) ? null : entries;
 }
 
 /** Throws a TypeError that says what the contract asks for; `exported` is a module's default export. */
@@ -220,111 +194,6 @@ function configProblem(fields: Entries | null): string | null {
   );
 }
 
-const OPTION_TYPES: readonly unknown[] = [
-  "string",
-  "integer",
-  "size",
-  "boolean",
-  "path",
-  "url",
-  "strings",
-];
-const TEXT_TYPES = ["string", "path", "url", "strings"];
-/** Fields of a device that are the host's. */
-const RESERVED = [
-  "use",
-  "name",
-  "permissions",
-  "virtio",
-  "isolation",
-  "integrity",
-];
-
-function optionsProblem(options: Entries | null): string | null {
-  if (options === null) {
-    return broken("declares options that are not an object", "options");
-  }
-  for (const [name, option] of options) {
-    if (RESERVED.includes(name)) {
-      return broken(`declares option ${name}, which is the host's`, "options");
-    }
-    const problem = optionProblem(option);
-    if (problem !== null) {
-      return broken(`declares option ${shown(name)} ${problem}`, "options");
-    }
-  }
-  return null;
-}
-
-function optionProblem(option: unknown): string | null {
-  if (typeof option !== "object" || option === null) return "as no object";
-  const { type, description, min, max, step, pattern, enum: words } =
-    option as Record<string, unknown>;
-  if (!OPTION_TYPES.includes(type)) {
-    return `of type ${shown(type)}; the types are ${OPTION_TYPES.join(", ")}`;
-  }
-  if (typeof description !== "string") return "without a description";
-  const isRange = type === "integer" || type === "size";
-  if (isRange && !(Number.isSafeInteger(min) && Number.isSafeInteger(max))) {
-    return "without min and max";
-  }
-  if (step !== undefined && !isInteger(step, 1, 2 ** 40)) {
-    return "with a step that is not a whole number";
-  }
-  if (pattern !== undefined && !isPattern(pattern)) {
-    return "with a pattern that is no regular expression";
-  }
-  const isWords = words === undefined || Array.isArray(words) &&
-      words.length > 1 && words.every((word) => typeof word === "string");
-  if (!isWords) return "with an enum that is not two or more strings";
-  return defaultProblem(option as OptionSchema & { optional?: unknown });
-}
-
-/** Its pattern is tried where the module was loaded. */
-function defaultProblem(
-  option: OptionSchema & { readonly optional?: unknown },
-): string | null {
-  if (option.default === undefined) return null;
-  if (option.optional === true) {
-    return "as optional, and with a default: one of both";
-  }
-  return isDefault(option, option.default)
-    ? null
-    : "with a default that it would not take";
-}
-
-function isDefault(option: OptionSchema, value: unknown): boolean {
-  switch (option.type) {
-    case "integer":
-      return isInteger(value, option.min, option.max);
-    case "size": {
-      const bytes = typeof value === "string" && SIZE_PATTERN.test(value)
-        ? parseSize(value)
-        : NaN;
-      return isInteger(bytes, option.min, option.max) &&
-        bytes % (option.step ?? 1) === 0;
-    }
-    case "boolean":
-      return typeof value === "boolean";
-    case "strings":
-      return Array.isArray(value) &&
-        value.every((each) => typeof each === "string");
-    case "string":
-      return typeof value === "string" &&
-        (option.enum === undefined || option.enum.includes(value));
-    default:
-      return typeof value === "string";
-  }
-}
-
-function isPattern(pattern: unknown): boolean {
-  try {
-    return typeof pattern === "string" && new RegExp(pattern) !== null;
-  } catch {
-    return false;
-  }
-}
-
 const PERMISSIONS: readonly string[] = [
   "read",
   "write",
@@ -342,7 +211,7 @@ function permissionsProblem(
     if (typeof ask === "string") return true;
     const name = (ask as { option?: unknown } | null)?.option;
     return options.some(([option, schema]) =>
-      option === name && TEXT_TYPES.includes((schema as OptionSchema).type)
+      option === name && isText(schema as OptionSchema)
     );
   };
   const wrong = permissions?.find(([kind, asks]) =>
