@@ -1,10 +1,23 @@
-// A VM in a process that closes itself first.
+// A VM in a process that closes itself first, and that may be taken over while the guest runs.
 
 import { closeProcess } from "../../../core/sandbox/closing.ts";
+import { attack, type Targets } from "./attacks.ts";
 
-closeProcess();
+const [manifest, targets] = Deno.args;
+const tellRefusals = closeProcess();
+const print = (text: string) =>
+  Deno.stdout.writeSync(new TextEncoder().encode(text));
+
 const { Vm } = await import("../../../core/vm.ts");
-await using vm = await Vm.start(Deno.args[0]!, { sandbox: "off" });
-for await (const bytes of vm.console!.readable) Deno.stdout.writeSync(bytes);
+await using vm = await Vm.start(manifest!, { sandbox: "off" });
+let attacked = targets === undefined;
+for await (const bytes of vm.console!.readable) {
+  Deno.stdout.writeSync(bytes);
+  if (attacked) continue;
+  attacked = true;
+  tellRefusals();
+  const results = attack(JSON.parse(targets!) as Targets);
+  print(`${JSON.stringify(results)}\n`);
+}
 const { reason } = await vm.wait();
-Deno.stdout.writeSync(new TextEncoder().encode(reason));
+print(reason);

@@ -8,6 +8,10 @@ import {
 import { builtInDevices } from "../../../devices/registry.ts";
 import { whyNoKvm } from "../../kvm/host.ts";
 import { withFolder } from "../../support/folder.ts";
+import type { ConfinedOptions } from "../../../core/sandbox/spawn.ts";
+import { CLOSED } from "../../../core/sandbox/seccomp_filter.ts";
+import { NOTHING } from "../../../core/manifest/built_in.ts";
+import { assertTold, withTargets } from "./targets.ts";
 import { beside, here, runChild, sandboxTest } from "./host.ts";
 
 const GUEST = new URL("../../guests/hello/", import.meta.url);
@@ -26,25 +30,59 @@ const kvmTest = (name: string, test: () => Promise<void>) =>
     ? sandboxTest(name, test)
     : Deno.test.ignore(`${name} (skipped: ${whyNoKvm()})`, test);
 
+/** Runs the guest in a process that has what its manifest grants; with targets, that attacks them. */
+async function runGuest(
+  folder: string,
+  args: readonly string[],
+  audit?: ConfinedOptions["audit"],
+) {
+  const manifest = await copyGuest(folder);
+  const config = loadManifest(manifest, builtInDevices);
+  const allowed = vmPermissions(config, { manifest, cache: undefined });
+  return await runChild({
+    sandbox: "strict",
+    entry: beside("vm_process.ts"),
+    args: [manifest, ...args],
+    permissions: denoFlags(allowed),
+    landlock: { ...vmRules(allowed), read: [...allowed.read, here] },
+    seccomp: { ...CLOSED, paths: true },
+    stdin: "null",
+    ...audit === undefined ? {} : { audit },
+  });
+}
+
 kvmTest("A VM runs in a strict process, with all three devices", async () => {
   await withFolder(async (folder) => {
-    const manifest = await copyGuest(folder);
-    const config = loadManifest(manifest, builtInDevices);
-    const allowed = vmPermissions(config, { manifest, cache: undefined });
-    const rules = vmRules(allowed);
-    const { stdout, stderr, code } = await runChild({
-      sandbox: "strict",
-      entry: beside("vm_process.ts"),
-      args: [manifest],
-      permissions: denoFlags(allowed),
-      landlock: {
-        ...rules,
-        read: [...allowed.read, here],
-      },
-      stdin: "null",
-    });
+    const { stdout, stderr, code } = await runGuest(folder, []);
     assertEquals({ code, stderr }, { code: 0, stderr: "" });
     assert(stdout.includes("sector 2047 written and verified"), stdout);
     assert(stdout.endsWith("Goodbye\npoweroff"), stdout);
   });
 });
+
+kvmTest(
+  "A VM's process that is taken over is refused each attack, its owner is told, and the guest goes on",
+  async () => {
+    await withFolder(async (folder) => {
+      await withTargets(async (targets) => {
+        const attempts: string[] = [];
+        const { stdout, stderr, code } = await runGuest(
+          folder,
+          [JSON.stringify(targets)],
+          {
+            granted: NOTHING,
+            onRefused: (attempt) => attempts.push(attempt),
+          },
+        );
+        assertEquals({ code, stderr }, { code: 0, stderr: "" });
+        const results = JSON.parse(/^\{.*\}$/m.exec(stdout)![0]);
+        const done = Object.keys(results)
+          .filter((name) => results[name] === "done");
+        assertEquals(done, ["read its command line"]);
+        assertTold(attempts, targets);
+        assert(stdout.includes("sector 2047 written and verified"), stdout);
+        assert(stdout.endsWith("Goodbye\npoweroff"), stdout);
+      });
+    });
+  },
+);
