@@ -3,13 +3,11 @@
 import { ManifestError, SysError } from "../errors.ts";
 import type { DiskConfig } from "../manifest/built_in.ts";
 import { Fd } from "../sys/fd.ts";
+import { check, errno, libc } from "../sys/libc.ts";
 import {
-  check,
   EAGAIN,
-  errno,
   FALLOC_FL_KEEP_SIZE,
   FALLOC_FL_PUNCH_HOLE,
-  libc,
   LOCK_EX,
   LOCK_NB,
   LOCK_SH,
@@ -17,7 +15,7 @@ import {
   O_EXCL,
   O_RDONLY,
   O_RDWR,
-} from "../sys/libc.ts";
+} from "../sys/linux.ts";
 
 export class HostDisk implements Disposable {
   readonly #fd: Fd;

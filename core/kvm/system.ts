@@ -2,7 +2,8 @@
 // /dev/kvm itself: version, capabilities, the CPUID that the host's KVM supports.
 import { HostError, SysError } from "../errors.ts";
 import { Fd } from "../sys/fd.ts";
-import { check, libc, O_RDWR } from "../sys/libc.ts";
+import { check, libc } from "../sys/libc.ts";
+import { O_RDWR } from "../sys/linux.ts";
 import {
   KVM_API_VERSION,
   KVM_CHECK_EXTENSION,

@@ -1,15 +1,8 @@
 // Thread: vcpu
 // A vCPU in its thread: its run page, its registers, KVM_RUN. Main owns the fd.
 import { HostError } from "../errors.ts";
-import {
-  check,
-  EAGAIN,
-  EINTR,
-  errno,
-  libc,
-  MAP_SHARED,
-  PROT_READ_WRITE,
-} from "../sys/libc.ts";
+import { check, errno, libc } from "../sys/libc.ts";
+import { EAGAIN, EINTR, MAP_SHARED, PROT_READ_WRITE } from "../sys/linux.ts";
 import {
   KVM_GET_REGS,
   KVM_GET_SREGS,

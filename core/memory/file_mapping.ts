@@ -2,10 +2,8 @@
 // Parts of files that another process handed over, laid over one SharedArrayBuffer: workers without FFI see them.
 import { HostError, SysError } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
+import { check, errno, libc } from "../sys/libc.ts";
 import {
-  check,
-  errno,
-  libc,
   MADV_DONTDUMP,
   MAP_ANONYMOUS,
   MAP_FIXED,
@@ -13,7 +11,7 @@ import {
   MAP_SHARED,
   PROT_READ_WRITE,
   SEEK_END,
-} from "../sys/libc.ts";
+} from "../sys/linux.ts";
 
 /** Files of huge pages are mapped at multiples of them only. */
 const ALIGN = 2 * 1024 * 1024;

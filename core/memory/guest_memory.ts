@@ -3,14 +3,12 @@
 // without FFI see the same pages; as a memfd, which other processes can map too, where that costs nothing.
 import { HostError } from "../errors.ts";
 import { Fd, readText } from "../sys/fd.ts";
+import { check, cString, libc } from "../sys/libc.ts";
 import {
-  check,
-  cString,
   F_ADD_SEALS,
   F_SEAL_GROW,
   F_SEAL_SEAL,
   F_SEAL_SHRINK,
-  libc,
   MADV_DONTDUMP,
   MADV_HUGEPAGE,
   MAP_ANONYMOUS,
@@ -21,7 +19,7 @@ import {
   MFD_ALLOW_SEALING,
   MFD_CLOEXEC,
   PROT_READ_WRITE,
-} from "../sys/libc.ts";
+} from "../sys/linux.ts";
 import { splitRam } from "./ram_map.ts";
 import type { RamRegion } from "./ram_map.ts";
 

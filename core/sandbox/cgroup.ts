@@ -2,7 +2,8 @@
 // A control group of one machine's (Documentation/admin-guide/cgroup-v2.rst): what all of its processes may use together.
 import { ManifestError, SysError } from "../errors.ts";
 import { Fd, readText } from "../sys/fd.ts";
-import { check, libc, O_WRONLY } from "../sys/libc.ts";
+import { check, libc } from "../sys/libc.ts";
+import { O_WRONLY } from "../sys/linux.ts";
 import { realPath } from "../sys/real_path.ts";
 
 /** What the processes of a machine may have; each limit as its file takes it. */

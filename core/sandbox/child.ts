@@ -1,6 +1,7 @@
 // Thread: main
 // A process that we started: its end, its streams, and an end for it when this process ends, however that happens.
-import { check, libc, O_CLOEXEC } from "../sys/libc.ts";
+import { check, libc } from "../sys/libc.ts";
+import { O_CLOEXEC } from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 
 /** As Deno.CommandStatus has it, with the signal's number. */

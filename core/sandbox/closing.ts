@@ -1,7 +1,8 @@
 // Thread: main
 // The last steps of closing a process, which it takes itself, first of all: what it inherited is its own, and seccomp, as
 // who started it says.
-import { cString, F_SETFD, FD_CLOEXEC, libc } from "../sys/libc.ts";
+import { cString, libc } from "../sys/libc.ts";
+import { F_SETFD, FD_CLOEXEC } from "../sys/linux.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import { askAboutRefusals, installSeccomp } from "./seccomp.ts";
 import type { SeccompOptions } from "./seccomp_filter.ts";

@@ -1,7 +1,8 @@
 // Thread: main
 // What a deno process that is closed by Landlock must still read and execute, found by starting one with less.
 import { HostError } from "../errors.ts";
-import { cString, libc, O_PATH } from "../sys/libc.ts";
+import { cString, libc } from "../sys/libc.ts";
+import { O_PATH } from "../sys/linux.ts";
 import { readText } from "../sys/fd.ts";
 
 /** Nothing else of /etc is needed, and nothing of /sys. */

@@ -1,6 +1,7 @@
 // Thread: any
 // Landlock: takes files, TCP ports, signals and abstract sockets away from the calling thread and what it starts.
-import { check, cString, errno, libc, O_CLOEXEC, O_PATH } from "../sys/libc.ts";
+import { check, cString, errno, libc } from "../sys/libc.ts";
+import { O_CLOEXEC, O_PATH } from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 import * as abi from "./landlock_abi.ts";
 import { setNoNewPrivs } from "./privileges.ts";

@@ -1,6 +1,6 @@
 // Thread: main
 // The three standard fds of a child, and streams for those that are piped.
-import { O_RDWR } from "../sys/libc.ts";
+import { O_RDWR } from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 import { pipe } from "./child.ts";
 

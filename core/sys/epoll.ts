@@ -1,8 +1,8 @@
 // Thread: any
 // An epoll instance: one thread adds event fds, another waits. Edge-triggered, so that nobody needs to read them.
 import { Fd } from "./fd.ts";
+import { check, errno, libc } from "./libc.ts";
 import {
-  check,
   EINTR,
   EPOLL_CLOEXEC,
   EPOLL_CTL_ADD,
@@ -10,9 +10,7 @@ import {
   EPOLLET,
   EPOLLIN,
   EPOLLONESHOT,
-  errno,
-  libc,
-} from "./libc.ts";
+} from "./linux.ts";
 
 /** struct epoll_event is packed on x86-64: u32 events, u64 data. */
 const EVENT_SIZE = 12;

@@ -1,15 +1,13 @@
 // Thread: any
 // A file descriptor and its owner: closed once, on every path.
+import { check, cString, libc } from "./libc.ts";
 import {
-  check,
-  cString,
   EFD_CLOEXEC,
   EFD_NONBLOCK,
   F_DUPFD_CLOEXEC,
-  libc,
   O_CLOEXEC,
   O_RDONLY,
-} from "./libc.ts";
+} from "./linux.ts";
 
 /** Owns one file descriptor. `close()` is idempotent. */
 export class Fd implements Disposable {

@@ -2,16 +2,8 @@
 // Our end of a pipe as a stream that owns it. Deno adopts no fd that it did not open, and node:net takes 40 ms to load.
 import { SysError } from "../errors.ts";
 import type { Fd } from "./fd.ts";
-import {
-  check,
-  EAGAIN,
-  ECONNRESET,
-  EFD_NONBLOCK,
-  EINTR,
-  errno,
-  F_SETFL,
-  libc,
-} from "./libc.ts";
+import { check, errno, libc } from "./libc.ts";
+import { EAGAIN, ECONNRESET, EFD_NONBLOCK, EINTR, F_SETFL } from "./linux.ts";
 import { nextTask } from "./next_task.ts";
 import { type Wait, waitReadable } from "./readiness.ts";
 

@@ -1,7 +1,8 @@
 // Thread: any
 // The signal that takes a vCPU thread out of KVM_RUN. It is blocked everywhere but inside KVM_RUN
 // (KVM_SET_SIGNAL_MASK), so it needs no handler and no kick is lost between the check and the call.
-import { check, libc, SIG_BLOCK } from "./libc.ts";
+import { check, libc } from "./libc.ts";
+import { SIG_BLOCK } from "./linux.ts";
 
 /** A real-time signal that neither libc (32, 33) nor V8 (SIGPROF) nor Deno uses. */
 const KICK_SIGNAL = 42;

@@ -1,6 +1,7 @@
 // Thread: any
 // Where a path leads, by libc: asking Deno would need a permission.
-import { cString, cText, libc, PATH_MAX } from "./libc.ts";
+import { cString, cText, libc } from "./libc.ts";
+import { PATH_MAX } from "./linux.ts";
 
 /** The path without symlinks; null where there is nothing. */
 export function realPath(path: string): string | null {

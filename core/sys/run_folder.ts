@@ -3,15 +3,8 @@
 // the next one.
 import { HostError, SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
-import {
-  check,
-  cString,
-  libc,
-  LOCK_EX,
-  LOCK_NB,
-  O_CREAT,
-  O_RDWR,
-} from "./libc.ts";
+import { check, cString, libc } from "./libc.ts";
+import { LOCK_EX, LOCK_NB, O_CREAT, O_RDWR } from "./linux.ts";
 
 const PREFIX = "run-";
 const LOCK = ".lock";

@@ -2,7 +2,8 @@
 // Standard input and output for one user alone. Any worker of a process may read and write those that Deno gives it.
 import { Fd } from "./fd.ts";
 import { readableOf, writableOf } from "./fd_stream.ts";
-import { check, F_DUPFD_CLOEXEC, libc, O_RDONLY } from "./libc.ts";
+import { check, libc } from "./libc.ts";
+import { F_DUPFD_CLOEXEC, O_RDONLY } from "./linux.ts";
 
 const STDIN = 0;
 const STDOUT = 1;

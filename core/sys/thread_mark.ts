@@ -4,14 +4,14 @@
 // starts with a mask of its own, as do the threads that it starts.
 import { SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
+import { libc } from "./libc.ts";
 import {
-  libc,
   O_RDONLY,
   PRIO_PROCESS,
   SCHED_IDLE,
   SIG_BLOCK,
   SIG_UNBLOCK,
-} from "./libc.ts";
+} from "./linux.ts";
 
 /** The real-time signals from here on spell a mark, one bit each. Nobody sends them, and a child process has none blocked. */
 const FIRST_SIGNAL = 43;

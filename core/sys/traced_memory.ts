@@ -2,7 +2,8 @@
 // The memory of a process that we may trace, of one of its threads' view.
 import { SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
-import { cText, libc, O_RDONLY, PATH_MAX } from "./libc.ts";
+import { cText, libc } from "./libc.ts";
+import { O_RDONLY, PATH_MAX } from "./linux.ts";
 
 /** Beyond is the kernel's, and nothing. */
 const END_OF_USER_SPACE = 2 ** 47;

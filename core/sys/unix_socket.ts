@@ -2,14 +2,12 @@
 // A unix stream socket that carries file descriptors beside its bytes (unix(7), cmsg(3)). No call of it blocks.
 import { SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
+import { check, errno, libc } from "./libc.ts";
 import {
   AF_UNIX,
-  check,
   EAGAIN,
   ECONNRESET,
   EINTR,
-  errno,
-  libc,
   MSG_CMSG_CLOEXEC,
   MSG_CTRUNC,
   MSG_DONTWAIT,
@@ -20,7 +18,7 @@ import {
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
-} from "./libc.ts";
+} from "./linux.ts";
 import { struct } from "./struct.ts";
 
 /** Descriptors that one message may carry; what a peer sends beyond is closed by the kernel. */

@@ -2,7 +2,7 @@
 // A vhost-user connection: messages with their descriptors, over a unix stream socket. What the peer sends is hostile.
 import { SysError, VhostUserError } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
-import { EAGAIN } from "../sys/libc.ts";
+import { EAGAIN } from "../sys/linux.ts";
 import { type Wait, waitReadable } from "../sys/readiness.ts";
 import { MAX_FDS, UnixSocket } from "../sys/unix_socket.ts";
 import {

@@ -6,7 +6,8 @@ import { isFromWorker } from "../device/messages.ts";
 import { Fd } from "../sys/fd.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
 import { encodeLine, readLines } from "../sys/json_lines.ts";
-import { check, F_DUPFD_CLOEXEC, libc } from "../sys/libc.ts";
+import { check, libc } from "../sys/libc.ts";
+import { F_DUPFD_CLOEXEC } from "../sys/linux.ts";
 import type { UnixSocket } from "../sys/unix_socket.ts";
 
 /** Device process → VM. */

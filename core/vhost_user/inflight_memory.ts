@@ -3,7 +3,8 @@
 import { SysError, VhostUserError } from "../errors.ts";
 import { FileMapping } from "../memory/file_mapping.ts";
 import { Fd } from "../sys/fd.ts";
-import { check, cString, libc, MFD_CLOEXEC } from "../sys/libc.ts";
+import { check, cString, libc } from "../sys/libc.ts";
+import { MFD_CLOEXEC } from "../sys/linux.ts";
 import { MAX_QUEUES } from "../virtio/device_page.ts";
 import { inflightQueueBytes, type SharedInflight } from "../virtio/inflight.ts";
 import type { Inflight } from "./payload.ts";

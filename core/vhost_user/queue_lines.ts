@@ -12,7 +12,8 @@ import {
   signalEventFd,
   signalSharedEventFd,
 } from "../sys/fd.ts";
-import { check, EFD_NONBLOCK, F_SETFL, libc, O_CLOEXEC } from "../sys/libc.ts";
+import { check, libc } from "../sys/libc.ts";
+import { EFD_NONBLOCK, F_SETFL, O_CLOEXEC } from "../sys/linux.ts";
 
 /** For the two threads to end. */
 const END_MS = 1000;

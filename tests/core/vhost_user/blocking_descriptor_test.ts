@@ -2,7 +2,8 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { Fd } from "../../../core/sys/fd.ts";
-import { F_SETFL, libc } from "../../../core/sys/libc.ts";
+import { libc } from "../../../core/sys/libc.ts";
+import { F_SETFL } from "../../../core/sys/linux.ts";
 import { BackSide } from "../../support/fake_back_side.ts";
 import { FakeRing } from "../../support/fake_driver.ts";
 import { FakeGuest, u64, until } from "../../support/fake_front_end.ts";
