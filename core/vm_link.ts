@@ -9,6 +9,7 @@ import type { MachineStatistics } from "./machine.ts";
 import type { DevicePort } from "./plugin.ts";
 import type { Child } from "./sandbox/child.ts";
 import { encodeLine, LONGEST_LINE, readLines } from "./sys/json_lines.ts";
+import { SIGKILL } from "./sys/linux.ts";
 import { lowerPriority } from "./sys/thread_mark.ts";
 import type { EmitVmEvent, VmBackend, VmEvents, VmExit } from "./vm_backend.ts";
 import {
@@ -25,7 +26,6 @@ const END_MS = 30_000;
 
 /** Bytes that wait for a VM which does not read what it is told. */
 const MOST_UNSENT = 64 * 2 ** 20;
-const SIGKILL = 9;
 /** In a second: messages of its own, twice what a device may post; lines of its own, and what each device may log. */
 const MAX_MESSAGES = 100_000;
 const MAX_LINES = 100;

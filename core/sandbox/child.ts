@@ -1,7 +1,7 @@
 // Thread: main
 // A process that we started: its end, its streams, and an end for it when this process ends, however that happens.
 import { check, libc } from "../sys/libc.ts";
-import { O_CLOEXEC } from "../sys/linux.ts";
+import { F_SETFL, F_SETOWN, O_CLOEXEC, SIGKILL } from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 
 /** As Deno.CommandStatus has it, with the signal's number. */
@@ -13,10 +13,7 @@ export interface ChildStatus {
 }
 
 const WNOHANG = 1;
-const SIGKILL = 9;
 const SIGTERM = 15;
-const F_SETFL = 4;
-const F_SETOWN = 8;
 const F_SETSIG = 10;
 const O_ASYNC = 0o20000;
 /** Only in case a SIGCHLD is lost; also what keeps the event loop alive. */

@@ -2,6 +2,7 @@
 // Starts a program with posix_spawn: the child inherits what the calling thread is confined to, and only the fds named.
 import { SysError } from "../errors.ts";
 import { check, cString, libc } from "../sys/libc.ts";
+import { F_DUPFD_CLOEXEC } from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 
 export interface SpawnOptions {
@@ -23,7 +24,6 @@ const SIGSET_SIZE = 128;
 const POSIX_SPAWN_SETSIGDEF = 0x04;
 const POSIX_SPAWN_SETSIGMASK = 0x08;
 const POSIX_SPAWN_SETSID = 0x80;
-const F_DUPFD_CLOEXEC = 1030;
 
 /** Returns the child's pid. Throws a SysError when the program cannot be started. */
 export function posixSpawn(options: SpawnOptions): number {

@@ -1,5 +1,6 @@
 // Thread: any
 // The seccomp filter of a closed process: which system calls it is refused, as a program for the kernel.
+import { AF_UNIX, F_SETOWN, SOCK_STREAM } from "../sys/linux.ts";
 import {
   allow,
   and,
@@ -50,10 +51,8 @@ export const CLOSED: SeccompOptions = {
 
 const AUDIT_ARCH_X86_64 = 0xc000003e;
 const X32_SYSCALL_BIT = 0x40000000;
-const AF_UNIX = 1;
 const AF_INET = 2;
 const AF_INET6 = 10;
-const SOCK_STREAM = 1;
 const SOCK_DGRAM = 2;
 const SOCK_TYPE_MASK = 0xf;
 const CLONE_THREAD = 0x10000;
@@ -62,8 +61,7 @@ const CLONE_NEW_ANY = 0x7e020000;
 /** They type into the terminal that the user's shell will read. */
 const TIOCSTI = 0x5412;
 const TIOCLINUX = 0x541c;
-/** They name a process that gets a signal, of any number, when an fd becomes ready. */
-const F_SETOWN = 8;
+/** As F_SETOWN does, they name a process that gets a signal, of any number, when an fd becomes ready. */
 const F_SETOWN_EX = 15;
 const FIOSETOWN = 0x8901;
 const SIOCSPGRP = 0x8902;

@@ -2,6 +2,7 @@
 // A thread that confines itself, starts one process, which inherits that, and ends: the process it is in stays free.
 import { HostError, SysError } from "../errors.ts";
 import { cString, errno, libc } from "../sys/libc.ts";
+import { ENOENT, SIGKILL } from "../sys/linux.ts";
 import { workerScope } from "../sys/worker_scope.ts";
 import { type LandlockRules, restrictThread } from "./landlock.ts";
 import { posixSpawn, type SpawnOptions } from "./posix_spawn.ts";
@@ -32,7 +33,6 @@ export type Spawned =
   | { readonly call: string; readonly errno: number }
   | { readonly error: string };
 
-const SIGKILL = 9;
 const scope = workerScope<ConfinedSpawn, Spawned>();
 
 // Nothing asynchronous from here on: a thread that Deno started for it would be confined too.
@@ -62,7 +62,6 @@ function refuseClosed({ name }: User, rules: LandlockRules): void {
 
 /** What is not there needs no right; it may be hidden from the user, though. */
 function mayNot(path: string, mode: number): boolean {
-  const ENOENT = 2;
   if (libc.access(cString(path), mode) === 0) return false;
   return !(libc.access(cString(path), F_OK) !== 0 && errno() === ENOENT);
 }

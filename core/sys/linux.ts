@@ -9,9 +9,11 @@ export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_PATH = 0o10000000;
 export const O_CLOEXEC = 0o2000000;
+export const O_PATH = 0o10000000;
 export const SEEK_END = 2;
-export const F_SETFL = 4;
 export const F_SETFD = 2;
+export const F_SETFL = 4;
+export const F_SETOWN = 8;
 export const FD_CLOEXEC = 1;
 export const F_DUPFD_CLOEXEC = 1030;
 export const F_ADD_SEALS = 1033;
@@ -51,13 +53,15 @@ export const EPOLLIN = 1;
 export const EPOLLONESHOT = 2 ** 30;
 export const EPOLLET = 2 ** 31;
 
-// asm-generic/signal-defs.h, linux/resource.h, linux/sched.h
+// asm-generic/signal.h, asm-generic/signal-defs.h, linux/resource.h, linux/sched.h
+export const SIGKILL = 9;
 export const SIG_BLOCK = 0;
 export const SIG_UNBLOCK = 1;
 export const PRIO_PROCESS = 0;
 export const SCHED_IDLE = 5;
 
 // asm-generic/errno-base.h, asm-generic/errno.h
+export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
 export const ECONNRESET = 104;

@@ -1,6 +1,7 @@
 // Thread: main
 // Connections for a process that may make no sockets: whoever may makes them, and passes them on, one a question.
 import { SysError, VhostUserError } from "../errors.ts";
+import { ENOENT } from "../sys/linux.ts";
 import { nextTask } from "../sys/next_task.ts";
 import { RateLimit } from "../sys/rate_limit.ts";
 import { type Wait, waitReadable } from "../sys/readiness.ts";
@@ -11,7 +12,6 @@ const SIZE = 4;
 
 /** In a second; devices look for their back ends ten times. */
 const MAX_QUESTIONS = 1000;
-const ENOENT = 2;
 const ENAMETOOLONG = 36;
 
 type Word = Uint8Array<ArrayBuffer>;

@@ -18,6 +18,7 @@ import {
 } from "../sandbox/vm_permissions.ts";
 import { eachLine } from "../sys/text_lines.ts";
 import { encodeLine } from "../sys/json_lines.ts";
+import { SIGKILL } from "../sys/linux.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import type { TraceKind } from "../virtio/trace.ts";
 import {
@@ -44,7 +45,6 @@ const END_MS = 5_000;
 const MAX_LINES = 100;
 /** Messages to a device that is not there; what comes later is lost. */
 const MAX_EARLY = 1000;
-const SIGKILL = 9;
 /** Number of the first descriptor that a child gets beside its streams. */
 const FIRST_FD = 3;
 

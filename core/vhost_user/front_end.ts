@@ -15,6 +15,7 @@ import {
 import type { HostWiring } from "../device/device_set.ts";
 import type { OpenQueueEvents } from "../device/kick_path.ts";
 import type { DevicePort } from "../plugin.ts";
+import { ENOENT } from "../sys/linux.ts";
 import {
   DRIVER_OK,
   VIRTIO_MMIO_INT_CONFIG,
@@ -352,6 +353,5 @@ export class VhostUserHost implements DeviceHost {
 
 /** The socket of a process of ours is there as long as it is started again and again. */
 function isGivenUp(error: unknown): boolean {
-  const ENOENT = 2;
   return error instanceof SysError && error.errno === ENOENT;
 }
