@@ -1,11 +1,11 @@
 // Thread: any
 // Our end of a pipe as a stream that owns it. Deno adopts no fd that it did not open, and node:net takes 40 ms to load.
 import { SysError } from "../errors.ts";
+import { AsyncFd } from "./async_fd.ts";
 import type { Fd } from "./fd.ts";
 import { check, errno, libc } from "./libc.ts";
 import { EAGAIN, ECONNRESET, EFD_NONBLOCK, EINTR, F_SETFL } from "./linux.ts";
 import { nextTask } from "./next_task.ts";
-import { type Wait, waitReadable } from "./readiness.ts";
 
 const CHUNK = 64 * 1024;
 /** A writer that never stops must not keep this thread's event loop from everything else. */
@@ -16,42 +16,44 @@ const FULL_MS = 1;
 /** What is read from a pipe, until its writers are gone. */
 export function readableOf(fd: Fd): ReadableStream<Uint8Array> {
   setNonBlocking(fd);
+  const pipe = new AsyncFd(fd);
   const buffer = new Uint8Array(CHUNK);
-  let waiting: Wait | null = null;
   let unfair = 0;
   return new ReadableStream<Uint8Array>({
     async pull(controller) {
-      for (;;) {
-        const length = libc.read(fd.fd, buffer, CHUNK);
-        if (length > 0) {
-          controller.enqueue(buffer.slice(0, length));
-          unfair += length;
-          if (unfair < FAIR) return;
-          unfair = 0;
-          return await nextTask();
-        }
-        const error = length === 0 ? 0 : errno();
-        // A peer that hung up without having read everything has hung up.
-        if (error === 0 || error === ECONNRESET) {
-          fd.close();
-          return controller.close();
-        }
-        if (error === EINTR) continue;
-        if (error !== EAGAIN) {
-          fd.close();
-          throw new SysError("read", error);
-        }
-        waiting = waitReadable(fd);
-        await waiting.ready;
-        waiting = null;
-        unfair = 0;
+      const length = await pipe.next(() => {
+        const length = read(fd, buffer);
+        if (length === null) unfair = 0;
+        return length;
+      });
+      if (length === null) return;
+      if (length === 0) {
+        pipe.close();
+        return controller.close();
       }
+      controller.enqueue(buffer.slice(0, length));
+      unfair += length;
+      if (unfair < FAIR) return;
+      unfair = 0;
+      await nextTask();
     },
-    cancel() {
-      waiting?.cancel();
-      fd.close();
-    },
+    cancel: () => pipe.close(),
   }, { highWaterMark: 0 });
+}
+
+/** Bytes that were read, 0 at the end, null while there are none. */
+function read(fd: Fd, into: Uint8Array<ArrayBuffer>): number | null {
+  for (;;) {
+    const length = libc.read(fd.fd, into, into.length);
+    if (length >= 0) return length;
+    const error = errno();
+    // A peer that hung up without having read everything has hung up.
+    if (error === ECONNRESET) return 0;
+    if (error === EAGAIN) return null;
+    if (error === EINTR) continue;
+    fd.close();
+    throw new SysError("read", error);
+  }
 }
 
 /** Writes to a pipe; a write fails when its readers are gone. */

@@ -1,10 +1,10 @@
 // Thread: main
 // Connections for a process that may make no sockets: whoever may makes them, and passes them on, one a question.
 import { SysError, VhostUserError } from "../errors.ts";
+import { AsyncFd } from "../sys/async_fd.ts";
 import { ENOENT } from "../sys/linux.ts";
 import { nextTask } from "../sys/next_task.ts";
 import { RateLimit } from "../sys/rate_limit.ts";
-import { type Wait, waitReadable } from "../sys/readiness.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 
 /** A question is a number, and so is its answer: 0 and a connection, or the errno that kept it from being made. */
@@ -22,12 +22,12 @@ const decode = (bytes: Word): number =>
 
 /** The end that asks. */
 export class Broker {
-  readonly #socket: UnixSocket;
+  readonly #socket: AsyncFd<UnixSocket>;
   #turn: Promise<unknown> = Promise.resolve();
 
   /** Takes over a socket that a BrokerServer has the other end of. */
   constructor(socket: UnixSocket) {
-    this.#socket = socket;
+    this.#socket = new AsyncFd(socket);
   }
 
   /** A connection to the socket with this number. Throws what UnixSocket.connect throws of `path`. */
@@ -38,48 +38,39 @@ export class Broker {
   }
 
   async #ask(number: number, path: string): Promise<UnixSocket> {
-    this.#socket.send(encode(number));
+    this.#socket.fd.send(encode(number));
     const into = new Uint8Array(SIZE);
-    for (;;) {
-      const received = this.#socket.receive(into);
-      if (received === null) {
-        await waitReadable(this.#socket).ready;
-        continue;
-      }
-      const { length, fds: [fd] } = received;
-      if (length !== SIZE) throw new VhostUserError("cannot be asked for");
-      const errno = decode(into);
-      if (fd === undefined) throw new SysError(`connect ${path}`, errno);
-      return new UnixSocket(fd.release());
+    const received = await this.#socket.next((socket) => socket.receive(into));
+    if (received?.length !== SIZE) {
+      throw new VhostUserError("cannot be asked for");
     }
+    const errno = decode(into);
+    const [fd] = received.fds;
+    if (fd === undefined) throw new SysError(`connect ${path}`, errno);
+    return new UnixSocket(fd.release());
   }
 }
 
 /** The end that connects: answers questions about `paths` until the other has hung up, or `close`. */
 export class BrokerServer implements Disposable {
-  readonly #socket: UnixSocket;
+  readonly #socket: AsyncFd<UnixSocket>;
   readonly #paths: ReadonlyMap<number, string>;
   readonly #questions = new RateLimit(MAX_QUESTIONS);
-  #wait: Wait | null = null;
-  #closed = false;
 
   /** Takes over the socket. Only these paths are connected to, whatever is asked. */
   constructor(socket: UnixSocket, paths: ReadonlyMap<number, string>) {
-    this.#socket = socket;
+    this.#socket = new AsyncFd(socket);
     this.#paths = paths;
     this.#serve();
   }
 
   async #serve(): Promise<void> {
     const into = new Uint8Array(SIZE);
-    while (!this.#closed) {
-      const received = this.#socket.receive(into);
-      if (received === null) {
-        this.#wait = waitReadable(this.#socket);
-        await this.#wait.ready;
-        this.#wait = null;
-        continue;
-      }
+    for (;;) {
+      const received = await this.#socket.next((socket) =>
+        socket.receive(into)
+      );
+      if (received === null) break;
       for (const fd of received.fds) fd.close();
       if (received.length !== SIZE || !this.#questions.take()) break;
       if (!this.#answer(decode(into))) break;
@@ -101,8 +92,8 @@ export class BrokerServer implements Disposable {
       errno = error instanceof SysError ? error.errno : ENAMETOOLONG;
     }
     try {
-      if (connection === null) this.#socket.send(encode(errno));
-      else this.#socket.send(encode(0), [connection]);
+      if (connection === null) this.#socket.fd.send(encode(errno));
+      else this.#socket.fd.send(encode(0), [connection]);
       return true;
     } catch {
       return false;
@@ -112,9 +103,6 @@ export class BrokerServer implements Disposable {
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#wait?.cancel();
     this.#socket.close();
   }
 

@@ -1,9 +1,9 @@
 // Thread: any
 // A vhost-user connection: messages with their descriptors, over a unix stream socket. What the peer sends is hostile.
 import { SysError, VhostUserError } from "../errors.ts";
+import { AsyncFd } from "../sys/async_fd.ts";
 import type { Fd } from "../sys/fd.ts";
 import { EAGAIN } from "../sys/linux.ts";
-import { type Wait, waitReadable } from "../sys/readiness.ts";
 import { MAX_FDS, UnixSocket } from "../sys/unix_socket.ts";
 import {
   decodeHeader,
@@ -56,15 +56,13 @@ export class Message implements Disposable {
 }
 
 export class Connection implements Disposable {
-  readonly #socket: UnixSocket;
+  readonly #socket: AsyncFd<UnixSocket>;
   /** Of the message that is coming. */
   #fds: Fd[] = [];
-  #wait: Wait | null = null;
-  #closed = false;
 
   /** Takes over a connected socket. */
   constructor(socket: UnixSocket) {
-    this.#socket = socket;
+    this.#socket = new AsyncFd(socket);
   }
 
   /** Throws a SysError that names the path. */
@@ -89,12 +87,12 @@ export class Connection implements Disposable {
     fds: readonly Fd[] = [],
     flags = 0,
   ): void {
-    if (this.#closed) throw new VhostUserError("hung up");
+    if (this.#socket.closed) throw new VhostUserError("hung up");
     const bytes = new Uint8Array(HEADER_SIZE + payload.length);
     bytes.set(encodeHeader({ request, flags, size: payload.length }));
     bytes.set(payload, HEADER_SIZE);
     try {
-      this.#socket.send(bytes, fds);
+      this.#socket.fd.send(bytes, fds);
     } catch (cause) {
       const stuck = cause instanceof SysError && cause.errno === EAGAIN;
       throw new VhostUserError(
@@ -137,12 +135,11 @@ export class Connection implements Disposable {
     const bytes = new Uint8Array(new ArrayBuffer(size));
     let length = 0;
     while (length < size) {
-      if (this.#closed) return null;
-      const received = this.#socket.receive(bytes.subarray(length));
-      if (received === null) {
-        await this.#readable();
-        continue;
-      }
+      const rest = bytes.subarray(length);
+      const received = await this.#socket.next((socket) =>
+        socket.receive(rest)
+      );
+      if (received === null) return null;
       this.#fds.push(...received.fds);
       if (received.truncated || this.#fds.length > MAX_FDS) {
         throw new VhostUserError("sent more descriptors than a message has");
@@ -153,18 +150,9 @@ export class Connection implements Disposable {
     return bytes;
   }
 
-  async #readable(): Promise<void> {
-    this.#wait = waitReadable(this.#socket);
-    await this.#wait.ready;
-    this.#wait = null;
-  }
-
   /** Ends a pending `receive` too. The peer sees a hang-up. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#wait?.cancel();
-    this.#socket.shutdown();
+    if (!this.#socket.closed) this.#socket.fd.shutdown();
     this.#socket.close();
   }
 

@@ -1,17 +1,15 @@
 // Thread: any
 // A listening unix socket, for a back end: one connection after the other.
-import { type Wait, waitReadable } from "../sys/readiness.ts";
+import { AsyncFd } from "../sys/async_fd.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import { Connection } from "./connection.ts";
 
 export class Listener implements Disposable {
-  readonly #socket: UnixSocket;
-  #wait: Wait | null = null;
-  #closed = false;
+  readonly #socket: AsyncFd<UnixSocket>;
 
   /** Takes over a listening socket. */
   constructor(socket: UnixSocket) {
-    this.#socket = socket;
+    this.#socket = new AsyncFd(socket);
   }
 
   /** Creates the socket `path`; throws a SysError that names it. Removing it is the caller's business. */
@@ -21,20 +19,11 @@ export class Listener implements Disposable {
 
   /** The next connection, null after `close`. One at a time. */
   async accept(): Promise<Connection | null> {
-    while (!this.#closed) {
-      const socket = this.#socket.accept();
-      if (socket !== null) return new Connection(socket);
-      this.#wait = waitReadable(this.#socket);
-      await this.#wait.ready;
-      this.#wait = null;
-    }
-    return null;
+    const socket = await this.#socket.next((listening) => listening.accept());
+    return socket && new Connection(socket);
   }
 
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#wait?.cancel();
     this.#socket.close();
   }
 
