@@ -10,13 +10,13 @@ import { readManifest } from "../core/manifest/source.ts";
 import { FileServer } from "../tests/support/file_server.ts";
 import { withFolder } from "../tests/support/folder.ts";
 import { freePort } from "../tests/support/typist.ts";
+import { NOTHING } from "../tests/support/permissions.ts";
 
 const HERE = new URL("./", import.meta.url);
 const EXAMPLES = [...Deno.readDirSync(HERE)].filter(({ isDirectory }) =>
   isDirectory
 ).map(({ name }) => name).sort();
 const MOST_LINES = 150;
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
 
 const read = (path: string) => Deno.readTextFileSync(new URL(path, HERE));
 

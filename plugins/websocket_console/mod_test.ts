@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { FakeRing } from "../../tests/support/fake_driver.ts";
-import { FakeMachine, within } from "../../tests/support/fake_machine.ts";
+import { FakeMachine } from "../../tests/support/fake_machine.ts";
 import { freePort, Typist } from "../../tests/support/typist.ts";
+import { within } from "../../tests/support/wait.ts";
 
 const KiB = 1024;
 const module = new URL("mod.ts", import.meta.url).href;

@@ -1,12 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { ConsoleStream } from "../../core/device/console_stream.ts";
 import type { FakeRing } from "../support/fake_driver.ts";
-import {
-  builtIn,
-  FakeMachine,
-  PATIENCE_MS,
-  within,
-} from "../support/fake_machine.ts";
+import { builtIn, FakeMachine } from "../support/fake_machine.ts";
+import { PATIENCE_MS, within } from "../support/wait.ts";
 
 const KiB = 1024;
 

@@ -1,10 +1,11 @@
 // Level B: runs a case on built-in devices with their real workers and register files, in one process.
-import { builtIn, FakeMachine, within } from "../support/fake_machine.ts";
+import { builtIn, FakeMachine } from "../support/fake_machine.ts";
 import type { DeviceCase, DeviceStep } from "./device_steps.ts";
 import { TARGETS } from "./device_steps.ts";
 import { serveValid } from "./device_recovery.ts";
 import { Subject } from "./device_subject.ts";
 import { poke } from "./poke.ts";
+import { within } from "../support/wait.ts";
 
 /** An answer takes no longer: above the budget after which a device is cut off. */
 const ANSWER_MS = 8000;

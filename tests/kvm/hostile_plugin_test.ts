@@ -4,6 +4,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { Vm } from "../../core/vm.ts";
 import { hello, readUntil, within } from "./hello.ts";
 import { kvmTest } from "./host.ts";
+import { until } from "../support/wait.ts";
 
 const MODULE = new URL("../support/hostile/mod.ts", import.meta.url).href;
 
@@ -90,14 +91,6 @@ async function goesOn(vm: Vm): Promise<void> {
   await within(15_000, "resume()", vm.resume());
 }
 
-async function until(what: string, look: () => boolean): Promise<void> {
-  const end = performance.now() + 15_000;
-  while (!look()) {
-    if (performance.now() > end) throw new Error(`No ${what}`);
-    await new Promise((next) => setTimeout(next, 20));
-  }
-}
-
 for (const sandbox of ["strict", "deno"] as const) {
   kvmTest(
     `A plugin gets at nothing that its manifest does not grant (sandbox: ${sandbox})`,
@@ -109,8 +102,9 @@ for (const sandbox of ["strict", "deno"] as const) {
       }
       for (const [name, line] of Object.entries(LOGGED)) {
         await until(
-          `a line about "${name}"`,
           () => logged.some((each) => line.test(each)),
+          `a line about "${name}"`,
+          15_000,
         );
       }
       assertMatch(await attack("punch a hole", /done/), /^done/);

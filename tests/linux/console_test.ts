@@ -2,9 +2,10 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Vm } from "../../core/vm.ts";
-import { runGuest, until, valueOf } from "./guest.ts";
+import { GUEST_MS, runGuest, valueOf } from "./guest.ts";
 import { withFolder } from "../support/folder.ts";
 import { linuxTest } from "./host.ts";
+import { until } from "../support/wait.ts";
 
 /** More than what is kept or in flight anywhere. */
 const LARGE = 100_000;
@@ -41,11 +42,11 @@ linuxTest(
         const type = (typed: string) =>
           keys.write(new TextEncoder().encode(typed));
         vm.console!.resize(132, 43);
-        await until("prompt", () => text().includes("ready\n"));
+        await until(() => text().includes("ready\n"), "prompt", GUEST_MS);
         vm.console!.resize(100, 30);
-        await until("new size", () => text().includes("resized: "));
+        await until(() => text().includes("resized: "), "new size", GUEST_MS);
         await type("hello gu\x7f\x7fthere\r");
-        await until("next prompt", () => text().includes("more"));
+        await until(() => text().includes("more"), "next prompt", GUEST_MS);
         for (let at = 0; at < LARGE; at += 10_000) {
           await keys.write(large.subarray(at, at + 10_000));
         }

@@ -89,11 +89,5 @@ export function valueOf(text: string, name: string): string {
   return line[1]!;
 }
 
-/** Waits until `look` finds something; fails after 100 s. */
-export async function until(what: string, look: () => boolean): Promise<void> {
-  const end = performance.now() + 100_000;
-  while (!look()) {
-    if (performance.now() > end) throw new Error(`No ${what} within 100 s`);
-    await new Promise((next) => setTimeout(next, 20));
-  }
-}
+/** How long a guest may take to what a test waits for. */
+export const GUEST_MS = 100_000;

@@ -6,8 +6,9 @@ import { bytesOf } from "../../plugins/seeded_rng/mod.ts";
 import { FileServer } from "../support/file_server.ts";
 import { withFolder } from "../support/folder.ts";
 import { freePort, Typist } from "../support/typist.ts";
-import { runGuest, until, valueOf } from "./guest.ts";
+import { GUEST_MS, runGuest, valueOf } from "./guest.ts";
 import { linuxTest } from "./host.ts";
+import { until } from "../support/wait.ts";
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -67,7 +68,11 @@ linuxTest(
         permissions: { net: [host] },
       }],
       during: async (vm, text) => {
-        await until("the cached block", () => text().includes("cached: "));
+        await until(
+          () => text().includes("cached: "),
+          "the cached block",
+          GUEST_MS,
+        );
         await server.die();
         const keys = vm.console!.writable.getWriter();
         await keys.write(new TextEncoder().encode("gone\r"));
@@ -145,7 +150,7 @@ linuxTest(
         permissions: { net: [listen] },
       }],
       during: async (_vm, text) => {
-        await until("the devices", () => text().includes("ready\n"));
+        await until(() => text().includes("ready\n"), "the devices", GUEST_MS);
         await using watcher = await Typist.connect(url);
         await using terminal = new Deno.Command(Deno.execPath(), {
           args: ["run", `--allow-net=${listen}`, program, url],

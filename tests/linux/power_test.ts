@@ -1,8 +1,9 @@
 // How a Linux guest ends its VM.
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { runGuest, until } from "./guest.ts";
+import { GUEST_MS, runGuest } from "./guest.ts";
 import { linuxTest } from "./host.ts";
+import { until } from "../support/wait.ts";
 
 linuxTest("A guest that reboots ends the VM as reboot", async () => {
   const { exit } = await runGuest("reboot -f");
@@ -38,7 +39,7 @@ linuxTest("A guest that is paused loses no time and goes on", async () => {
     {
       cpus: 2,
       during: async (vm, text) => {
-        await until("tick", () => text().includes("tick 3"));
+        await until(() => text().includes("tick 3"), "tick", GUEST_MS);
         for (let i = 0; i < 5; i++) {
           await vm.pause();
           // What was printed before may still be on its way.
@@ -55,7 +56,7 @@ linuxTest("A guest that is paused loses no time and goes on", async () => {
             exits,
           ]);
           await vm.resume();
-          await until("more output", () => text() !== before);
+          await until(() => text() !== before, "more output", GUEST_MS);
         }
         const keys = vm.console!.writable.getWriter();
         await keys.write(new TextEncoder().encode("end\r"));

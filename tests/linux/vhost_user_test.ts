@@ -4,8 +4,9 @@ import { assert, assertEquals } from "@std/assert";
 import { fetchQemu, libraryPath } from "../lab/qemu.ts";
 import { withFolder } from "../support/folder.ts";
 import { Vm } from "../../core/vm.ts";
-import { until, valueOf } from "./guest.ts";
+import { GUEST_MS, valueOf } from "./guest.ts";
 import { linuxTest } from "./host.ts";
+import { until } from "../support/wait.ts";
 
 const MiB = 1 << 20;
 
@@ -44,13 +45,17 @@ class Virtiofsd {
       env: { LD_LIBRARY_PATH: libraryPath(qemu) },
       stdin: "null",
     }).spawn();
-    await until("socket", () => {
-      try {
-        return Deno.statSync(socket).isSocket ?? false;
-      } catch {
-        return false;
-      }
-    });
+    await until(
+      () => {
+        try {
+          return Deno.statSync(socket).isSocket ?? false;
+        } catch {
+          return false;
+        }
+      },
+      "socket",
+      GUEST_MS,
+    );
     return new Virtiofsd(child);
   }
 
@@ -145,7 +150,7 @@ linuxTest(
       await says("loaded");
       await new Promise((next) => setTimeout(next, 2000));
       await first.kill();
-      await until("fault", () => faults.length > 0);
+      await until(() => faults.length > 0, "fault", GUEST_MS);
       await type("yes");
       await says("alive: yes");
       await using _second = await Virtiofsd.start(socket, shared);

@@ -2,8 +2,9 @@
 
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { withFolder } from "../support/folder.ts";
+import { until } from "../support/wait.ts";
+import { GUEST_MS } from "./guest.ts";
 import { linuxTest } from "./host.ts";
-import { until } from "./guest.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 
@@ -65,13 +66,22 @@ linuxTest(
         await Deno.writeTextFile(`${module}.new`, text);
         await Deno.rename(`${module}.new`, module);
       };
-      await until("the first code", () => texts[0]!.includes("byte: 41"));
+      await until(
+        () => texts[0]!.includes("byte: 41"),
+        "the first code",
+        GUEST_MS,
+      );
       await save(device(0x42));
-      await until("the second code", () => texts[0]!.includes("byte: 42"));
+      await until(
+        () => texts[0]!.includes("byte: 42"),
+        "the second code",
+        GUEST_MS,
+      );
       await save("export default 7;");
       await until(
-        "a refusal",
         () => texts[1]!.includes("is not defineDevice"),
+        "a refusal",
+        GUEST_MS,
       );
       await save(device(0x43));
       const { code } = await process.status;

@@ -6,6 +6,7 @@ import { findQemu } from "../lab/lab.ts";
 import { withFolder } from "../support/folder.ts";
 import { QemuGuest } from "./guest.ts";
 import { ServedDevice } from "./served_device.ts";
+import { until } from "../support/wait.ts";
 
 const MiB = 2 ** 20;
 const SIZE = 96 * MiB;
@@ -36,22 +37,10 @@ echo "sum: $(sha256sum </dev/vda)"
 echo "random again: $(head -c 4096 /dev/hwrng | gzip | wc -c)"
 `;
 
+/** How long what a test waits for may take. */
+const COME_MS = 60_000;
 /** Bytes that the image has on the host. */
 const written = (path: string) => Deno.statSync(path).blocks! * 512;
-
-async function until(
-  what: string | (() => string),
-  look: () => boolean,
-): Promise<void> {
-  const end = performance.now() + 60_000;
-  while (!look()) {
-    if (performance.now() > end) {
-      const missing = typeof what === "string" ? what : what();
-      throw new Error(`No ${missing} within 60 s`);
-    }
-    await new Promise((next) => setTimeout(next, 20));
-  }
-}
 
 async function sha256(path: string): Promise<string> {
   const bytes = await Deno.readFile(path);
@@ -81,13 +70,17 @@ async function serve(folder: string): Promise<{
   block.start();
   rng.start();
   for (const name of ["block", "rng"]) {
-    await until(`${name}.sock`, () => {
-      try {
-        return Deno.statSync(`${folder}/${name}.sock`).isSocket === true;
-      } catch {
-        return false;
-      }
-    });
+    await until(
+      () => {
+        try {
+          return Deno.statSync(`${folder}/${name}.sock`).isSocket === true;
+        } catch {
+          return false;
+        }
+      },
+      `${name}.sock`,
+      COME_MS,
+    );
   }
   return { path, block, rng };
 }
@@ -141,8 +134,9 @@ async function check(folder: string, ring: string): Promise<void> {
   await comesUp(guest);
   for (let kill = 1; kill <= KILLS; kill++) {
     await until(
-      "load",
       () => guest.text.includes("fio: ") || written(path) > kill * BETWEEN,
+      "load",
+      COME_MS,
     );
     assert(!guest.text.includes("fio: "), guest.text);
     await block.end("SIGKILL");
@@ -197,19 +191,20 @@ async function survives(folder: string, ring: string): Promise<void> {
   {
     await using guest = await start(folder, ring);
     await comesUp(guest);
-    await until("load", () => written(path) > BETWEEN);
+    await until(() => written(path) > BETWEEN, "load", COME_MS);
     assert(sharedWith(pid) > 0, "guest RAM is mapped while it is served");
     await guest.kill();
   }
-  await until("end of the connection", () => sharedWith(pid) === 0);
+  await until(() => sharedWith(pid) === 0, "end of the connection", COME_MS);
   const before = await settled(pid);
   await using guest = await start(folder, ring);
   await comesUp(guest);
   await verifies(guest, path);
   // Nothing of the one that was killed was kept, and nothing is of this one.
   await until(
-    () => `descriptors as before: ${before}; but ${openIn(pid)}`,
     () => openIn(pid).length <= before.length,
+    () => `descriptors as before: ${before}; but ${openIn(pid)}`,
+    COME_MS,
   );
   assertEquals([sharedWith(pid), block.pid], [0, pid]);
   await end([block, rng]);

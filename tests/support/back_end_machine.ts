@@ -13,7 +13,8 @@ import { wordsOf } from "../../core/virtio/device_page.ts";
 import { LegacyTransport } from "../../core/virtio/legacy_transport.ts";
 import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
 import { FakeBackEnd, type FakeBackEndOptions } from "./fake_back_end.ts";
-import { MODERN, PATIENCE_MS, within } from "./fake_machine.ts";
+import { MODERN } from "./fake_machine.ts";
+import { until, within } from "./wait.ts";
 
 export interface BackEndMachineOptions extends FakeBackEndOptions {
   readonly virtio?: Partial<VirtioConfig>;
@@ -185,14 +186,8 @@ export class BackEndMachine implements AsyncDisposable {
   }
 
   /** Waits for a condition. */
-  async until(condition: () => boolean, what = "condition"): Promise<void> {
-    const end = performance.now() + PATIENCE_MS;
-    while (!condition()) {
-      if (performance.now() > end) {
-        throw new Error([`no ${what}`, ...this.faults].join("; "));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
+  until(condition: () => boolean, what = "condition"): Promise<void> {
+    return until(condition, () => [what, ...this.faults].join("; "));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -12,13 +12,14 @@ import {
   type ToDevice,
 } from "../../core/vhost_user/control.ts";
 import type { DeviceProcessInit } from "../../core/vhost_user/device_process.ts";
-import { builtIn, MODERN, within } from "./fake_machine.ts";
+import { builtIn, MODERN } from "./fake_machine.ts";
+import { within } from "./wait.ts";
+import { NOTHING } from "./permissions.ts";
 
 const ENTRY = new URL(
   "../../core/vhost_user/device_process.ts",
   import.meta.url,
 );
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
 const SIGNALS = { SIGKILL: 9, SIGTERM: 15 } as const;
 
 /** A device's process, which is killed at the latest when its test ends. */

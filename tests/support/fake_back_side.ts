@@ -3,15 +3,7 @@ import { BackEnd } from "../../core/vhost_user/back_end.ts";
 import { Connection } from "../../core/vhost_user/connection.ts";
 import { type FakeMachineOptions, MODERN } from "./fake_machine.ts";
 import { FakeFrontEnd, type FakeGuest } from "./fake_front_end.ts";
-
-const NOTHING = {
-  read: [],
-  write: [],
-  net: [],
-  env: [],
-  run: [],
-  import: [],
-};
+import { NOTHING } from "./permissions.ts";
 
 export class BackSide implements AsyncDisposable {
   readonly backEnd: BackEnd;

@@ -6,7 +6,7 @@ import { cString, libc } from "../../core/sys/libc.ts";
 import type { Connection } from "../../core/vhost_user/connection.ts";
 import type { FakeRam, FakeRing, Used } from "./fake_driver.ts";
 import type { FakePackedRing } from "./fake_packed_ring.ts";
-import { PATIENCE_MS, within } from "./fake_machine.ts";
+import { PATIENCE_MS, until, within } from "./wait.ts";
 
 const MiB = 1 << 20;
 /** Where the front end has RAM in its own address space. */
@@ -219,10 +219,14 @@ export class FakeFrontEnd implements Disposable {
     ms = PATIENCE_MS,
   ): Promise<Used[]> {
     const all: Used[] = [];
-    await until(() => {
-      all.push(...ring.takeUsed());
-      return all.length >= count;
-    }, ms);
+    await until(
+      () => {
+        all.push(...ring.takeUsed());
+        return all.length >= count;
+      },
+      `${count} chains`,
+      ms,
+    );
     return all;
   }
 
@@ -236,17 +240,5 @@ export class FakeFrontEnd implements Disposable {
     for (const fd of [...this.kicks, ...this.calls, ...this.errors]) {
       fd?.close();
     }
-  }
-}
-
-/** Waits for a condition. */
-export async function until(
-  condition: () => boolean,
-  ms = PATIENCE_MS,
-): Promise<void> {
-  const end = performance.now() + ms;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`not within ${ms} ms`);
-    await new Promise((next) => setTimeout(next, 2));
   }
 }

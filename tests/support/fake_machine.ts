@@ -9,15 +9,8 @@ import { kickQueue, wordsOf } from "../../core/virtio/device_page.ts";
 import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
 import { type FakeRam, fakeRam, FakeRing, type Used } from "./fake_driver.ts";
 import { FakePackedRing } from "./fake_packed_ring.ts";
-
-const NOTHING = {
-  read: [],
-  write: [],
-  net: [],
-  env: [],
-  run: [],
-  import: [],
-};
+import { PATIENCE_MS, within } from "./wait.ts";
+import { NOTHING } from "./permissions.ts";
 
 /** What a manifest gives a device by default. */
 export const MODERN: VirtioConfig = {
@@ -63,25 +56,6 @@ export const HELD = inlineModule(`{ id: 7, queues: { q: 8 }, create: () => ({
 /** URL of a built-in device's module. */
 export function builtIn(name: string): string {
   return new URL(`../../devices/${name}/mod.ts`, import.meta.url).href;
-}
-
-/** How long a test waits for what must come: a loaded host takes its time to start a thread. */
-export const PATIENCE_MS = 30_000;
-
-/** Fails a test that would wait for ever. */
-export async function within<T>(
-  promise: Promise<T> | T,
-  ms = PATIENCE_MS,
-): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`nothing in ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 export class FakeMachine implements AsyncDisposable {

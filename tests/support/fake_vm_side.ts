@@ -12,9 +12,9 @@ import { VhostUserHost } from "../../core/vhost_user/front_end.ts";
 import { wordsOf } from "../../core/virtio/device_page.ts";
 import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
 import { FakeRing, type Used } from "./fake_driver.ts";
-import { until } from "./fake_front_end.ts";
-import { MODERN, within } from "./fake_machine.ts";
+import { MODERN } from "./fake_machine.ts";
 import type { FakePackedRing } from "./fake_packed_ring.ts";
+import { until, within } from "./wait.ts";
 
 const MiB = 1 << 20;
 

@@ -1,6 +1,6 @@
 // A client of a console that is a WebSocket.
 
-import { within } from "./fake_machine.ts";
+import { within } from "./wait.ts";
 
 /** A port of loopback that nobody uses. */
 export function freePort(): number {

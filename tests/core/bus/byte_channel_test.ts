@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { ByteChannel } from "../../../core/bus/byte_channel.ts";
 import { SerialConsole } from "../../../core/bus/serial_console.ts";
 import { createSerialPage, SerialPort } from "../../../core/bus/serial.ts";
-import { within } from "../../support/fake_machine.ts";
+import { within } from "../../support/wait.ts";
 
 const KiB = 1024;
 

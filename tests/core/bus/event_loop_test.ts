@@ -3,7 +3,7 @@ import type { Region, RegionOps } from "../../../core/bus/address_space.ts";
 import { EventLoop } from "../../../core/bus/event_loop.ts";
 import { type PowerEvent, powerRegions } from "../../../core/bus/power.ts";
 import { createVmPage } from "../../../core/bus/vm_page.ts";
-import { within } from "../../support/fake_machine.ts";
+import { within } from "../../support/wait.ts";
 
 const MAILBOX = new URL("../../../core/bus/mailbox.ts", import.meta.url).href;
 

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { createSerialPage, SerialPort } from "../../../core/bus/serial.ts";
-import { PATIENCE_MS } from "../../support/fake_machine.ts";
+import { PATIENCE_MS } from "../../support/wait.ts";
 
 function port() {
   const counts = { interrupts: 0, wakes: 0 };

@@ -1,10 +1,10 @@
-import { NOTHING } from "../../../core/manifest/built_in.ts";
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   type CliArgs,
   parseCliArgs,
   UsageError,
 } from "../../../core/cli/args.ts";
+import { NOTHING } from "../../support/permissions.ts";
 
 const GLOBAL = { logLevel: "info", json: false, color: true } as const;
 const RUN = {

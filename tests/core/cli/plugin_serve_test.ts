@@ -5,8 +5,8 @@ import { Connection } from "../../../core/vhost_user/connection.ts";
 import { retry } from "../../support/device_process.ts";
 import { FakeRing } from "../../support/fake_driver.ts";
 import { FakeFrontEnd, FakeGuest } from "../../support/fake_front_end.ts";
-import { within } from "../../support/fake_machine.ts";
 import { withFolder } from "../../support/folder.ts";
+import { within } from "../../support/wait.ts";
 
 const PADDOCK = new URL("../../../main.ts", import.meta.url).pathname;
 

@@ -6,10 +6,10 @@ import {
 } from "@std/assert";
 import { pluginTest } from "../../../core/cli/plugin_conformance.ts";
 import { ManifestError } from "../../../core/errors.ts";
-import { NOTHING } from "../../../core/manifest/built_in.ts";
 import { builtInDevices } from "../../../devices/registry.ts";
 import { withFolder } from "../../support/folder.ts";
 import { capture } from "./capture.ts";
+import { NOTHING } from "../../support/permissions.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
 

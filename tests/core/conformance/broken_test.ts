@@ -3,8 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Check } from "../../../core/conformance/check.ts";
 import { testPlugin } from "../../../core/conformance/kit.ts";
-
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
+import { NOTHING } from "../../support/permissions.ts";
 
 interface Caught {
   readonly plugin: string;

@@ -3,8 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { testPlugin } from "../../../core/conformance/kit.ts";
 import { withFolder } from "../../support/folder.ts";
-
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
+import { NOTHING } from "../../support/permissions.ts";
 
 const API = Deno.readTextFileSync(
   new URL("../../../plugins/API.md", import.meta.url),

@@ -1,10 +1,9 @@
 import { assertEquals } from "@std/assert";
 import { askedPermissions } from "../../../core/device/asks.ts";
+import { NOTHING } from "../../support/permissions.ts";
 
 const asked = (permissions: object, options = {}) =>
   askedPermissions({ permissions }, options, "/vm");
-
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
 
 Deno.test("A device asks for values, and for what its options hold", () => {
   assertEquals(

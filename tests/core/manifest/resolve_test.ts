@@ -5,8 +5,7 @@ import { parseManifest } from "../../../core/manifest/load.ts";
 import { withScript } from "../../../core/manifest/resolve.ts";
 import { builtInDevices } from "../../../devices/registry.ts";
 import { withFolder } from "./folder.ts";
-
-const NOTHING = { read: [], write: [], net: [], env: [], run: [], import: [] };
+import { NOTHING } from "../../support/permissions.ts";
 
 Deno.test("parseManifest() fills in the defaults", () => {
   assertEquals(parseManifest("{} // nothing", "/", builtInDevices), {

@@ -3,13 +3,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { BackSide } from "../../support/fake_back_side.ts";
 import { FakeRing } from "../../support/fake_driver.ts";
-import {
-  type FakeFrontEnd,
-  FakeGuest,
-  until,
-} from "../../support/fake_front_end.ts";
-import { inlineModule, within } from "../../support/fake_machine.ts";
+import { type FakeFrontEnd, FakeGuest } from "../../support/fake_front_end.ts";
+import { inlineModule } from "../../support/fake_machine.ts";
 import { answer, rng, SLOW } from "./back_end_devices.ts";
+import { until, within } from "../../support/wait.ts";
 
 const MiB = 1 << 20;
 

@@ -10,12 +10,12 @@ import {
   PACKED,
   u32s,
   u64,
-  until,
   VERSION_1,
 } from "../../support/fake_front_end.ts";
 import { inlineModule } from "../../support/fake_machine.ts";
 import { FakePackedRing } from "../../support/fake_packed_ring.ts";
 import { answer, rng, SLOW } from "./back_end_devices.ts";
+import { until } from "../../support/wait.ts";
 
 Deno.test("GET_VRING_BASE waits for what is in flight, and the queue goes on from there", async () => {
   await using side = await BackSide.start({

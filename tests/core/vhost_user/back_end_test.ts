@@ -12,12 +12,12 @@ import {
   PACKED,
   u32s,
   u64,
-  until,
   VERSION_1,
 } from "../../support/fake_front_end.ts";
-import { builtIn, inlineModule, within } from "../../support/fake_machine.ts";
+import { builtIn, inlineModule } from "../../support/fake_machine.ts";
 import { FakePackedRing } from "../../support/fake_packed_ring.ts";
 import { answer, rng, SLOW } from "./back_end_devices.ts";
+import { until, within } from "../../support/wait.ts";
 
 const MiB = 1 << 20;
 

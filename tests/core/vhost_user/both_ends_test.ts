@@ -6,12 +6,12 @@ import { configOf } from "../../../core/virtio/device_page.ts";
 import { BackSide } from "../../support/fake_back_side.ts";
 import { DeviceProcess } from "../../support/device_process.ts";
 import { FakeRing } from "../../support/fake_driver.ts";
-import { until } from "../../support/fake_front_end.ts";
 import { ECHO, Load, SIZE } from "../../support/fake_load.ts";
 import { inlineModule, MODERN } from "../../support/fake_machine.ts";
 import { FakePackedRing } from "../../support/fake_packed_ring.ts";
 import { FakeVm } from "../../support/fake_vm_side.ts";
 import { withFolder } from "../../support/folder.ts";
+import { until } from "../../support/wait.ts";
 
 const PAUSE = 7, RESUME = 8;
 const answer = { at: 0x8000, length: 16, write: true };
@@ -128,11 +128,15 @@ for (const format of ["split", "packed"] as const) {
       const load = new Load(ring, vm.memory.bytes);
       for (let life = 0; life < 5; life++) {
         const goal = load.done + 40 + 37 * life;
-        await until(() => {
-          load.turn();
-          vm.kick();
-          return load.done >= goal;
-        }, 15_000);
+        await until(
+          () => {
+            load.turn();
+            vm.kick();
+            return load.done >= goal;
+          },
+          `${goal} requests`,
+          15_000,
+        );
         if (life === 4) break;
         await device.end("SIGKILL");
         await device.start();

@@ -3,9 +3,9 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SysError } from "../../../core/errors.ts";
 import { UnixSocket } from "../../../core/sys/unix_socket.ts";
 import { Broker, BrokerServer } from "../../../core/vhost_user/broker.ts";
-import { PATIENCE_MS, within } from "../../support/fake_machine.ts";
 import { withFolder } from "../../support/folder.ts";
 import { closedAgain, openFds } from "../../support/open_fds.ts";
+import { PATIENCE_MS, within } from "../../support/wait.ts";
 
 /** Waits for what the other end of a socket has sent. */
 async function read(socket: UnixSocket, into: Uint8Array<ArrayBuffer>) {

@@ -9,7 +9,7 @@ import {
   type ToDevice,
 } from "../../../core/vhost_user/control.ts";
 import { UnixSocket } from "../../../core/sys/unix_socket.ts";
-import { within } from "../../support/fake_machine.ts";
+import { within } from "../../support/wait.ts";
 
 function pair() {
   const [a, b] = UnixSocket.pair();

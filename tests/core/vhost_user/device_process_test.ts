@@ -11,12 +11,12 @@ import {
   FakeFrontEnd,
   FakeGuest,
   PACKED,
-  until,
   VERSION_1,
 } from "../../support/fake_front_end.ts";
-import { inlineModule, MODERN, within } from "../../support/fake_machine.ts";
+import { inlineModule, MODERN } from "../../support/fake_machine.ts";
 import { FakePackedRing } from "../../support/fake_packed_ring.ts";
 import { withFolder } from "../../support/folder.ts";
+import { until, within } from "../../support/wait.ts";
 
 for (const format of ["split", "packed"] as const) {
   Deno.test(`A ${format} ring loses nothing, and gets nothing twice, when its device's process is killed under load`, () =>

@@ -13,11 +13,11 @@ import {
   u32s,
   u64,
   u64s,
-  until,
   USER,
   VERSION_1,
 } from "../../support/fake_front_end.ts";
-import { builtIn, within } from "../../support/fake_machine.ts";
+import { builtIn } from "../../support/fake_machine.ts";
+import { until, within } from "../../support/wait.ts";
 
 const MiB = 1 << 20;
 const answer = { at: 0x8000, length: 16, write: true };
