@@ -5,8 +5,6 @@ import type { VmConfig } from "./manifest/config.ts";
 import { isTrace, type TraceKind } from "./virtio/trace.ts";
 import type { VmEvents, VmExit } from "./vm_backend.ts";
 
-/** Number of the socket on which a VM asks for connections (vhost_user/broker.ts). */
-export const BROKER_FD = 3;
 /** Bytes of the serial port's output that the owner has not taken yet. */
 export const SERIAL_WINDOW = 256 * 1024;
 

@@ -1,7 +1,7 @@
 // Thread: main
 // A process that runs one VM for the process that started it, which it hears on stdin and tells on stdout, as they were
 // at its start: devices in workers have Deno.stdin and Deno.stdout too.
-import { closeProcess } from "./sandbox/closing.ts";
+import { closeProcess, FIRST_FD } from "./sandbox/closing.ts";
 import { UnixSocket } from "./sys/unix_socket.ts";
 import { Broker } from "./vhost_user/broker.ts";
 import { takeStandardStreams } from "./sys/standard_streams.ts";
@@ -11,7 +11,6 @@ import { localStarter } from "./local_vm.ts";
 import type { DeviceError } from "./errors.ts";
 import type { EmitVmEvent, VmBackend, VmExit } from "./vm_backend.ts";
 import {
-  BROKER_FD,
   type FromVm,
   plainError,
   SERIAL_WINDOW,
@@ -21,8 +20,9 @@ import {
 const tellRefusals = closeProcess();
 const owner = takeStandardStreams();
 askOwner((mark) => void send({ type: "lower-priority", mark }));
+// The only descriptor that spawnVm() (remote_vm.ts) hands over.
+const broker = new Broker(new UnixSocket(FIRST_FD));
 // vCPU 0's thread comes up while the owner says what to run.
-const broker = new Broker(new UnixSocket(BROKER_FD));
 const starter = localStarter((index, path) => broker.connect(index, path));
 
 const output = owner.writable.getWriter();

@@ -12,6 +12,8 @@ const VARIABLE = "PADDOCK_SECCOMP";
 
 /** Has Deno write its record of permissions to a file. */
 export const AUDIT_VARIABLE = "DENO_AUDIT_PERMISSIONS";
+/** Number of the first descriptor that a process gets from spawnConfined() beside its standard streams. */
+export const FIRST_FD = 3;
 /** More than are ever handed to a process, which come first. */
 const MAX_INHERITED = 64;
 
@@ -31,7 +33,7 @@ export function closeVariable(closing: Closing): Record<string, string> {
  * is refused is told from then on; with `paths`, from the call of the function that is returned, when it has loaded.
  */
 export function closeProcess(): () => void {
-  for (let fd = 3; fd < MAX_INHERITED; fd++) {
+  for (let fd = FIRST_FD; fd < MAX_INHERITED; fd++) {
     libc.fcntl(fd, F_SETFD, FD_CLOEXEC); // EBADF where there is none
   }
   // Deno has it open; another deno would not find it.

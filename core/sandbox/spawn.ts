@@ -37,7 +37,7 @@ export interface ConfinedOptions extends Partial<Walls> {
   readonly isHostile?: true;
   /** For V8's heap, and with `strict` for all of the process. */
   readonly memory?: MemoryLimit;
-  /** These become 3, 4 and so on in the child. */
+  /** These become FIRST_FD (closing.ts) and so on in the child. */
   readonly fds?: readonly number[];
   /** The child's whole environment, but for what deno finds its cache by. */
   readonly env?: Readonly<Record<string, string>>;

@@ -9,7 +9,6 @@ export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_PATH = 0o10000000;
 export const O_CLOEXEC = 0o2000000;
-export const O_PATH = 0o10000000;
 export const SEEK_END = 2;
 export const F_SETFD = 2;
 export const F_SETFL = 4;

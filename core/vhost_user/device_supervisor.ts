@@ -7,6 +7,7 @@ import { ManifestError } from "../errors.ts";
 import type { BackEndConfig, DeviceConfig } from "../manifest/config.ts";
 import type { DevicePort } from "../plugin.ts";
 import type { Child } from "../sandbox/child.ts";
+import { FIRST_FD } from "../sandbox/closing.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
 import { spawnConfined } from "../sandbox/spawn.ts";
 import { giveTo } from "../sandbox/user.ts";
@@ -45,8 +46,6 @@ const END_MS = 5_000;
 const MAX_LINES = 100;
 /** Messages to a device that is not there; what comes later is lost. */
 const MAX_EARLY = 1000;
-/** Number of the first descriptor that a child gets beside its streams. */
-const FIRST_FD = 3;
 
 export interface ProcessOptions {
   /** This VM's own, where sockets go. */
