@@ -64,10 +64,9 @@ function renamed(
   );
 }
 
-/** The messages of a stream until it ends. Throws where a line is none, or longer than `longest` characters. */
+/** The messages of a stream until it ends. Throws where a line is none, or longer than LONGEST_LINE. */
 export async function* readLines(
   stream: ReadableStream<Uint8Array>,
-  longest = LONGEST_LINE,
 ): AsyncGenerator<unknown> {
   // Joined when the line is whole: it may come a byte at a time.
   let parts: string[] = [];
@@ -86,8 +85,10 @@ export async function* readLines(
     }
     parts.push(rest);
     length += rest.length;
-    if (length > longest) {
-      throw new RangeError(`A message is longer than ${longest} characters`);
+    if (length > LONGEST_LINE) {
+      throw new RangeError(
+        `A message is longer than ${LONGEST_LINE} characters`,
+      );
     }
   }
 }

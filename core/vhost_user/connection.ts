@@ -65,19 +65,9 @@ export class Connection implements Disposable {
     this.#socket = new AsyncFd(socket);
   }
 
-  /** Throws a SysError that names the path. */
-  static connect(path: string): Connection {
-    return new Connection(UnixSocket.connect(path));
-  }
-
   /** Takes over the descriptor with this number, such as one that was inherited. */
   static adopt(fd: number): Connection {
     return new Connection(new UnixSocket(fd));
-  }
-
-  static pair(): [Connection, Connection] {
-    const [one, other] = UnixSocket.pair();
-    return [new Connection(one), new Connection(other)];
   }
 
   /** Sends at once; throws a VhostUserError when the peer is gone or does not read. `flags` without the version. */

@@ -1,7 +1,7 @@
 // Thread: any
 // A listening unix socket, for a back end: one connection after the other.
 import { AsyncFd } from "../sys/async_fd.ts";
-import { UnixSocket } from "../sys/unix_socket.ts";
+import type { UnixSocket } from "../sys/unix_socket.ts";
 import { Connection } from "./connection.ts";
 
 export class Listener implements Disposable {
@@ -10,11 +10,6 @@ export class Listener implements Disposable {
   /** Takes over a listening socket. */
   constructor(socket: UnixSocket) {
     this.#socket = new AsyncFd(socket);
-  }
-
-  /** Creates the socket `path`; throws a SysError that names it. Removing it is the caller's business. */
-  static listen(path: string): Listener {
-    return new Listener(UnixSocket.listen(path));
   }
 
   /** The next connection, null after `close`. One at a time. */

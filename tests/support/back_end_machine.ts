@@ -7,7 +7,7 @@ import {
   type BackEndDevice,
   BackEndLink,
 } from "../../core/vhost_user/back_end_link.ts";
-import { Connection } from "../../core/vhost_user/connection.ts";
+import type { Connection } from "../../core/vhost_user/connection.ts";
 import { VhostUserHost } from "../../core/vhost_user/front_end.ts";
 import { wordsOf } from "../../core/virtio/device_page.ts";
 import { LegacyTransport } from "../../core/virtio/legacy_transport.ts";
@@ -15,6 +15,7 @@ import { MmioTransport } from "../../core/virtio/mmio_transport.ts";
 import { FakeBackEnd, type FakeBackEndOptions } from "./fake_back_end.ts";
 import { MODERN } from "./fake_machine.ts";
 import { until, within } from "./wait.ts";
+import { connect, connectionPair } from "./connections.ts";
 
 export interface BackEndMachineOptions extends FakeBackEndOptions {
   readonly virtio?: Partial<VirtioConfig>;
@@ -69,8 +70,8 @@ export class BackEndMachine implements AsyncDisposable {
 
   #connect(): Connection {
     const options = this.next.length > 1 ? this.next.shift()! : this.next[0]!;
-    if (options === false) return Connection.connect("/nowhere/s.sock");
-    const [ours, theirs] = Connection.pair();
+    if (options === false) return connect("/nowhere/s.sock");
+    const [ours, theirs] = connectionPair();
     this.backEnds.push(new FakeBackEnd(theirs, options));
     return ours;
   }

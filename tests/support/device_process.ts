@@ -4,7 +4,7 @@ import { spawnConfined } from "../../core/sandbox/spawn.ts";
 import { encodeLine } from "../../core/sys/json_lines.ts";
 import { UnixSocket } from "../../core/sys/unix_socket.ts";
 import { removeSocket } from "../../core/vhost_user/claim_socket.ts";
-import { Connection } from "../../core/vhost_user/connection.ts";
+import type { Connection } from "../../core/vhost_user/connection.ts";
 import {
   ControlChannel,
   type FromDevice,
@@ -15,6 +15,7 @@ import type { DeviceProcessInit } from "../../core/vhost_user/device_process.ts"
 import { builtIn, MODERN } from "./fake_machine.ts";
 import { within } from "./wait.ts";
 import { NOTHING } from "./permissions.ts";
+import { connect } from "./connections.ts";
 
 const ENTRY = new URL(
   "../../core/vhost_user/device_process.ts",
@@ -92,7 +93,7 @@ export class DeviceProcess implements AsyncDisposable {
 
   /** Connects as soon as it listens. */
   async connect(): Promise<Connection> {
-    return await retry(() => Connection.connect(this.socket));
+    return await retry(() => connect(this.socket));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,9 +1,10 @@
 // A device behind vhost-user in this process, with its real worker, and a front end that a test plays.
 import { BackEnd } from "../../core/vhost_user/back_end.ts";
-import { Connection } from "../../core/vhost_user/connection.ts";
+import type { Connection } from "../../core/vhost_user/connection.ts";
 import { type FakeMachineOptions, MODERN } from "./fake_machine.ts";
 import { FakeFrontEnd, type FakeGuest } from "./fake_front_end.ts";
 import { NOTHING } from "./permissions.ts";
+import { connectionPair } from "./connections.ts";
 
 export class BackSide implements AsyncDisposable {
   readonly backEnd: BackEnd;
@@ -42,7 +43,7 @@ export class BackSide implements AsyncDisposable {
   /** A front end of this guest, connected when the one before is done with. */
   async connect(guest: FakeGuest): Promise<FakeFrontEnd> {
     await this.#served;
-    const [ours, theirs] = Connection.pair();
+    const [ours, theirs] = connectionPair();
     this.serve(theirs);
     return new FakeFrontEnd(guest, ours);
   }

@@ -1,12 +1,12 @@
 // `paddock plugin serve` as a process: its socket from the beginning to the end, and what it says.
 
 import { assert, assertEquals } from "@std/assert";
-import { Connection } from "../../../core/vhost_user/connection.ts";
 import { retry } from "../../support/device_process.ts";
 import { FakeRing } from "../../support/fake_driver.ts";
 import { FakeFrontEnd, FakeGuest } from "../../support/fake_front_end.ts";
 import { withFolder } from "../../support/folder.ts";
 import { within } from "../../support/wait.ts";
+import { connect } from "../../support/connections.ts";
 
 const PADDOCK = new URL("../../../main.ts", import.meta.url).pathname;
 
@@ -38,7 +38,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
         using guest = new FakeGuest();
         using front = new FakeFrontEnd(
           guest,
-          await retry(() => Connection.connect(socket)),
+          await retry(() => connect(socket)),
         );
         await front.introduce();
         const ring = new FakeRing(guest.ram, 8);
@@ -64,7 +64,7 @@ Deno.test("plugin serve refuses a socket that somebody serves, and takes one tha
   withFolder(async (folder) => {
     const socket = `${folder}/rng.sock`;
     const first = serve(socket);
-    (await retry(() => Connection.connect(socket))).close();
+    (await retry(() => connect(socket))).close();
     const { code, text } = await serve(socket).ended();
     assertEquals(code, 1);
     assert(text.includes(`"${socket}" is there already and in use`), text);
@@ -72,7 +72,7 @@ Deno.test("plugin serve refuses a socket that somebody serves, and takes one tha
     first.child.kill("SIGKILL");
     await first.ended();
     const second = serve(socket);
-    (await retry(() => Connection.connect(socket))).close();
+    (await retry(() => connect(socket))).close();
     second.child.kill("SIGTERM");
     assertEquals((await second.ended()).code, 0);
   }));

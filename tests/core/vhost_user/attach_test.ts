@@ -4,13 +4,13 @@ import { assertEquals, assertRejects } from "@std/assert";
 import { ManifestError } from "../../../core/errors.ts";
 import { parseManifest } from "../../../core/manifest/load.ts";
 import { BackEnds } from "../../../core/vhost_user/attach.ts";
-import { Listener } from "../../../core/vhost_user/listener.ts";
 import { builtInDevices } from "../../../devices/registry.ts";
 import {
   FakeBackEnd,
   type FakeBackEndOptions,
 } from "../../support/fake_back_end.ts";
 import { withFolder } from "../../support/folder.ts";
+import { listen } from "../../support/connections.ts";
 
 /** Has fakes listen at 0.sock, 1.sock, … and `test` attach to them. */
 function withBackEnds(
@@ -21,9 +21,7 @@ function withBackEnds(
   ) => Promise<void>,
 ): Promise<void> {
   return withFolder(async (folder) => {
-    const listeners = options.map((_, i) =>
-      Listener.listen(`${folder}/${i}.sock`)
-    );
+    const listeners = options.map((_, i) => listen(`${folder}/${i}.sock`));
     const fakes = listeners.map(async (listener, i) => {
       const connection = await listener.accept();
       return connection && new FakeBackEnd(connection, options[i]);

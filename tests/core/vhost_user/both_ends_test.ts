@@ -1,7 +1,6 @@
 // Our front end with our back end: a device behind a register file, in this process and in one that is killed.
 
 import { assert, assertEquals } from "@std/assert";
-import { Connection } from "../../../core/vhost_user/connection.ts";
 import { configOf } from "../../../core/virtio/device_page.ts";
 import { BackSide } from "../../support/fake_back_side.ts";
 import { DeviceProcess } from "../../support/device_process.ts";
@@ -12,6 +11,7 @@ import { FakePackedRing } from "../../support/fake_packed_ring.ts";
 import { FakeVm } from "../../support/fake_vm_side.ts";
 import { withFolder } from "../../support/folder.ts";
 import { until } from "../../support/wait.ts";
+import { connect, connectionPair } from "../../support/connections.ts";
 
 const PAUSE = 7, RESUME = 8;
 const answer = { at: 0x8000, length: 16, write: true };
@@ -39,7 +39,7 @@ async function pairUp(module: string, ring: "split" | "packed" = "split") {
   const side = await BackSide.start({ module, virtio: { ring } });
   const connect = async () => {
     await side.served;
-    const [ours, theirs] = Connection.pair();
+    const [ours, theirs] = connectionPair();
     side.serve(theirs);
     return ours;
   };
@@ -116,7 +116,7 @@ for (const format of ["split", "packed"] as const) {
         virtio: { ...MODERN, ring: format },
       });
       await using vm = await FakeVm.start({
-        connect: () => Connection.connect(device.socket),
+        connect: () => connect(device.socket),
         virtio: { ring: format },
       });
       await vm.negotiate(format === "packed" ? 5 : 1);

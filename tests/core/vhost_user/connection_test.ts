@@ -12,9 +12,9 @@ import {
   UnixSocket,
 } from "../../../core/sys/unix_socket.ts";
 import { Connection } from "../../../core/vhost_user/connection.ts";
-import { Listener } from "../../../core/vhost_user/listener.ts";
 import { withFolder } from "../../support/folder.ts";
 import { closedAgain, openFds } from "../../support/open_fds.ts";
+import { connect, connectionPair, listen } from "../../support/connections.ts";
 
 /** Runs `body` twice and fails if the second run leaves descriptors behind: the first may load something for good. */
 async function leakless(body: () => Promise<void>): Promise<void> {
@@ -42,7 +42,7 @@ Deno.test("C structs of sendmsg have the x86-64 layout", () => {
 
 Deno.test("A message arrives with its payload and its descriptors", () =>
   leakless(async () => {
-    const [a, b] = Connection.pair();
+    const [a, b] = connectionPair();
     using _a = a, _b = b;
     using event = new EventFd();
     a.send(12, Uint8Array.of(1, 2, 3), [event, event], 8);
@@ -62,7 +62,7 @@ Deno.test("A message arrives with its payload and its descriptors", () =>
   }));
 
 Deno.test("Descriptors that come are closed on exec", async () => {
-  const [a, b] = Connection.pair();
+  const [a, b] = connectionPair();
   using _a = a, _b = b;
   using event = new EventFd();
   a.send(12, undefined, [event]);
@@ -91,7 +91,7 @@ Deno.test("A message may come in single bytes", () =>
 
 Deno.test("A hang-up between messages ends receive() at once", () =>
   leakless(async () => {
-    const [a, b] = Connection.pair();
+    const [a, b] = connectionPair();
     using _b = b;
     const received = b.receive();
     const start = performance.now();
@@ -103,7 +103,7 @@ Deno.test("A hang-up between messages ends receive() at once", () =>
 
 Deno.test("close() ends a pending receive()", () =>
   leakless(async () => {
-    const [a, b] = Connection.pair();
+    const [a, b] = connectionPair();
     using _a = a;
     const received = b.receive();
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -197,7 +197,7 @@ Deno.test("receive() refuses descriptors in the payload", () =>
 
 Deno.test("takeFds() of another count closes nothing yet; disposing does", () =>
   leakless(async () => {
-    const [a, b] = Connection.pair();
+    const [a, b] = connectionPair();
     using _a = a, _b = b;
     using event = new EventFd();
     a.send(12, undefined, [event]);
@@ -208,7 +208,7 @@ Deno.test("takeFds() of another count closes nothing yet; disposing does", () =>
 
 Deno.test("send() to a peer that does not read throws instead of blocking", () =>
   leakless(async () => {
-    const [a, b] = Connection.pair();
+    const [a, b] = connectionPair();
     using _a = a, _b = b;
     const payload = new Uint8Array(4000);
     assertThrows(
@@ -225,10 +225,10 @@ Deno.test("A listener gives one connection after the other", () =>
   leakless(() =>
     withFolder(async (folder) => {
       const path = `${folder}/s.sock`;
-      using listener = Listener.listen(path);
+      using listener = listen(path);
       for (const request of [1, 2]) {
         const accepted = listener.accept();
-        using client = Connection.connect(path);
+        using client = connect(path);
         using server = (await accepted)!;
         client.send(request);
         using message = (await server.receive())!;
@@ -242,19 +242,19 @@ Deno.test("A listener gives one connection after the other", () =>
 
 Deno.test("connect() names a path that is not there, and one that is too long", () => {
   assertThrows(
-    () => Connection.connect("/nowhere/s.sock"),
+    () => connect("/nowhere/s.sock"),
     Error,
     "connect /nowhere/s.sock failed: ENOENT",
   );
   assertThrows(
-    () => Connection.connect(`/${"x".repeat(108)}`),
+    () => connect(`/${"x".repeat(108)}`),
     RangeError,
     "at most 107 bytes",
   );
 });
 
 Deno.test("Forty waits at once leave Deno's blocking pool free", async () => {
-  const pairs = Array.from({ length: 40 }, () => Connection.pair());
+  const pairs = Array.from({ length: 40 }, () => connectionPair());
   const received = pairs.map(([, b]) => b.receive());
   const start = performance.now();
   await Deno.readTextFile("/etc/hostname");
