@@ -1,9 +1,8 @@
 // Thread: main
-// A VM in another process, as its owner reaches it. What it says is checked: what runs a guest may be taken over by it.
+// A VM in another process, as its owner reaches it: calls, ports, the serial port, its start and its end.
 import { ByteChannel } from "./bus/byte_channel.ts";
 import { InputWindow } from "./bus/input_window.ts";
-import { RateLimit } from "./sys/rate_limit.ts";
-import { type DeviceError, HostError } from "./errors.ts";
+import { HostError } from "./errors.ts";
 import { log } from "./log.ts";
 import type { MachineStatistics } from "./machine.ts";
 import type { DevicePort } from "./plugin.ts";
@@ -11,12 +10,11 @@ import type { Child } from "./sandbox/child.ts";
 import { encodeLine, LONGEST_LINE, readLines } from "./sys/json_lines.ts";
 import { SIGKILL } from "./sys/linux.ts";
 import { lowerPriority } from "./sys/thread_mark.ts";
-import type { EmitVmEvent, VmBackend, VmEvents, VmExit } from "./vm_backend.ts";
+import type { EmitVmEvent, VmBackend, VmExit } from "./vm_backend.ts";
+import { VmFilter } from "./vm_filter.ts";
 import {
   errorOf,
   type FromVm,
-  isFromVm,
-  type PlainError,
   SERIAL_WINDOW,
   type ToVm,
 } from "./vm_messages.ts";
@@ -26,12 +24,8 @@ const END_MS = 30_000;
 
 /** Bytes that wait for a VM which does not read what it is told. */
 const MOST_UNSENT = 64 * 2 ** 20;
-/** In a second: messages of its own, twice what a device may post; lines of its own, and what each device may log. */
-const MAX_MESSAGES = 100_000;
-const MAX_LINES = 100;
-/** Threads that a VM may have slowed down, and characters of what it says that are told. */
+/** Threads that a VM may have slowed down. */
 const MAX_LOWERED = 100;
-const MAX_TEXT = 1000;
 
 export class VmLink implements VmBackend {
   readonly #child: Child;
@@ -45,9 +39,7 @@ export class VmLink implements VmBackend {
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   #exit: VmExit | null = null;
-  readonly #messages: RateLimit;
-  readonly #lines: RateLimit;
-  readonly #isTraced: boolean;
+  readonly #filter: VmFilter;
   readonly #lowered = new Set<number>();
   readonly #serialInput: InputWindow;
   #unsent = 0;
@@ -56,16 +48,13 @@ export class VmLink implements VmBackend {
 
   constructor(
     child: Child,
-    { config, trace }: ToVm & { type: "start" },
+    start: ToVm & { type: "start" },
     emit: EmitVmEvent,
     owned: AsyncDisposable,
   ) {
     this.#child = child;
-    const speakers = 1 + config.devices.length;
-    this.#messages = new RateLimit(MAX_MESSAGES * speakers);
-    this.#lines = new RateLimit(MAX_LINES * speakers);
-    this.#isTraced = trace.length > 0;
-    for (const { name } of config.devices) {
+    this.#filter = new VmFilter(start, emit);
+    for (const { name } of start.config.devices) {
       this.#ports.set(name, this.#createPort(name));
     }
     this.#owned = owned;
@@ -127,14 +116,7 @@ export class VmLink implements VmBackend {
     let problem = "";
     try {
       for await (const message of readLines(this.#child.stdout!)) {
-        if (!isFromVm(message)) throw new TypeError("no message of a VM");
-        // Traces are as many as the user asked for.
-        if (!this.#isTraced && !this.#messages.take()) {
-          throw new RangeError(
-            `over ${this.#messages.perSecond} messages in a second`,
-          );
-        }
-        this.#receive(message);
+        this.#receive(this.#filter.check(message));
       }
     } catch (error) {
       problem = ` after it sent something else than messages: ${error}`;
@@ -156,7 +138,10 @@ export class VmLink implements VmBackend {
       case "failed":
         return this.#ready.reject(errorOf(message.error));
       case "event":
-        return this.#tell(message.name, message.detail);
+        // All of the process is gone before anybody hears of its end.
+        if (message.name === "exit") this.#exit ??= message.detail as VmExit;
+        else this.#filter.tell(message.name, message.detail);
+        return;
       case "reply": {
         const call = this.#calls.get(message.id);
         this.#calls.delete(message.id);
@@ -164,7 +149,7 @@ export class VmLink implements VmBackend {
         return call?.reject(new HostError(message.error));
       }
       case "port":
-        this.#mustKnow(message.device);
+        this.#filter.mustKnow(message.device);
         return this.#deliver(message.device, message.data);
       case "serial":
         // A VM waits for "serial-taken"; one that was taken over may not.
@@ -184,11 +169,6 @@ export class VmLink implements VmBackend {
     }
   }
 
-  #mustKnow(device: string): void {
-    if (this.#ports.has(device)) return;
-    throw new TypeError("a message about a device that it has not");
-  }
-
   /** What the embedder's listener throws is no fault of the VM's. */
   #deliver(device: string, data: unknown): void {
     try {
@@ -196,56 +176,6 @@ export class VmLink implements VmBackend {
     } catch (error) {
       log("error", device, `a listener of its port failed: ${error}`);
     }
-  }
-
-  /** isFromVm() has looked at the detail. */
-  #tell(name: keyof VmEvents, detail: unknown): void {
-    switch (name) {
-      case "exit":
-        // All of the process is gone before anybody hears of it.
-        this.#exit ??= detail as VmExit;
-        return;
-      case "devicefault": {
-        const { place, message, name: kind } = detail as PlainError;
-        this.#mustKnow(place);
-        if (!this.#lines.take()) return;
-        const plain = {
-          name: kind,
-          place,
-          message: message.slice(0, MAX_TEXT),
-        };
-        return this.#emit(name, errorOf(plain) as DeviceError);
-      }
-      case "log": {
-        const { device, message } = detail as VmEvents["log"];
-        return this.#line(name, {
-          device,
-          message: message.slice(0, MAX_TEXT),
-        });
-      }
-      case "drivererror": {
-        const { device, ...texts } = detail as VmEvents["drivererror"];
-        const section = texts.section.slice(0, MAX_TEXT);
-        const message = texts.message.slice(0, MAX_TEXT);
-        return this.#line(name, { device, section, message });
-      }
-      case "trace": {
-        const { device, event } = detail as VmEvents["trace"];
-        this.#mustKnow(device);
-        if (!this.#isTraced) throw new TypeError("traces that nobody wants");
-        return this.#emit(name, { device, event });
-      }
-      default:
-        return this.#emit(name, null);
-    }
-  }
-
-  #line<Name extends "log" | "drivererror">(
-    name: Name,
-    detail: VmEvents[Name],
-  ): void {
-    this.#mustKnow(detail.device);
-    if (this.#lines.take()) this.#emit(name, detail);
   }
 
   #finish(exit: VmExit): void {
