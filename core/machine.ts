@@ -7,20 +7,7 @@ import { EventLoop } from "./bus/event_loop.ts";
 import { type PowerEvent, powerRegions } from "./bus/power.ts";
 import { createSerialPage, SerialPort } from "./bus/serial.ts";
 import { SerialConsole } from "./bus/serial_console.ts";
-import {
-  createVmPage,
-  EXITS,
-  MAILED,
-  PARKED,
-  PAUSED,
-  ringDoorbell,
-  RUN_STATE,
-  RUNNING,
-  slotOf,
-  STOPPED,
-  UNASSIGNED,
-  type Words,
-} from "./bus/vm_page.ts";
+import { createVmPage, ringDoorbell, type Words } from "./bus/vm_page.ts";
 import { type DeviceEvents, DeviceSet } from "./device/device_set.ts";
 import { HostDisk } from "./device/host_disk.ts";
 import { Interrupts } from "./device/interrupts.ts";
@@ -39,95 +26,51 @@ import {
 } from "./memory/layout.ts";
 import { nextTask } from "./sys/next_task.ts";
 import { signalEventFd } from "./sys/fd.ts";
-import { VcpuHandle } from "./vcpu/handle.ts";
+import type { VcpuHandle } from "./vcpu/handle.ts";
+import {
+  type MachineStatistics,
+  type VcpuEvents,
+  VcpuSet,
+} from "./vcpu/vcpu_set.ts";
 import { BackEnds, type ConnectTo } from "./vhost_user/attach.ts";
 import type { TraceKind } from "./virtio/trace.ts";
-import type { VcpuExit, VcpuInit, VcpuRange } from "./vcpu/messages.ts";
+import type { VcpuInit, VcpuRange } from "./vcpu/messages.ts";
 
-export interface MachineEvents extends DeviceEvents {
-  /** vCPU 0 is about to run its first instruction. */
-  onRunning(): void;
+export interface MachineEvents extends DeviceEvents, VcpuEvents {
   onPower(event: PowerEvent): void;
-  onVcpuExit(vcpu: number, exit: VcpuExit): void;
 }
-
-/** Counters over all vCPUs, since the start. */
-export interface MachineStatistics {
-  /** Exits from KVM_RUN. */
-  readonly exits: number;
-  /** Accesses that went through the core event loop. */
-  readonly mailed: number;
-  /** Accesses where nothing is assigned. */
-  readonly unassigned: number;
-}
-
-/** A vCPU that waits for a withheld register access is looked at again this often. */
-const PARK_LOOK_MS = 10;
 
 /** A running machine. */
 export class Machine {
   readonly devices: DeviceSet;
   readonly serial: SerialConsole;
-  readonly #words: Words;
-  readonly #vcpus: readonly VcpuHandle[];
+  readonly #vcpus: VcpuSet;
   readonly #owned: AsyncDisposableStack;
 
   constructor(
     devices: DeviceSet,
     serial: SerialConsole,
-    words: Words,
-    vcpus: readonly VcpuHandle[],
+    vcpus: VcpuSet,
     owned: AsyncDisposableStack,
   ) {
     this.devices = devices;
     this.serial = serial;
-    this.#words = words;
     this.#vcpus = vcpus;
     this.#owned = owned;
   }
 
   get statistics(): MachineStatistics {
-    const sum = (word: number) =>
-      this.#vcpus.reduce(
-        (all, _, i) => all + this.#words[slotOf(i) + word]!,
-        0,
-      );
-    return {
-      exits: sum(EXITS),
-      mailed: sum(MAILED),
-      unassigned: sum(UNASSIGNED),
-    };
+    return this.#vcpus.statistics;
   }
 
   /** Resolves when no vCPU runs and the devices have finished what they had. */
   async pause(): Promise<void> {
-    await this.#park();
-    if (Atomics.load(this.#words, RUN_STATE) === PAUSED) {
-      await this.devices.pause();
-    }
-  }
-
-  async #park(): Promise<void> {
-    const words = this.#words;
-    if (
-      Atomics.compareExchange(words, RUN_STATE, RUNNING, PAUSED) !== RUNNING
-    ) {
-      return;
-    }
-    for (;;) {
-      const parked = Atomics.load(words, PARKED);
-      const paused = Atomics.load(words, RUN_STATE) === PAUSED;
-      if (parked === this.#vcpus.length || !paused) return;
-      for (const vcpu of this.#vcpus) vcpu.kick();
-      const turn = Atomics.waitAsync(words, PARKED, parked, PARK_LOOK_MS);
-      if (turn.async) await turn.value;
-    }
+    if (await this.#vcpus.park()) await this.devices.pause();
   }
 
   async resume(): Promise<void> {
     await this.devices.resume();
-    Atomics.compareExchange(this.#words, RUN_STATE, PAUSED, RUNNING);
-    Atomics.notify(this.#words, RUN_STATE);
+    this.#vcpus.resume();
   }
 
   /** Stops the vCPUs, lets the devices finish what is in flight, and gives everything back. */
@@ -204,8 +147,8 @@ export async function startMachine(
   const loop = createLoop(config, words, devices, port, serial, events);
   stack.defer(() => loop.close());
 
-  const vcpus = [vcpu0];
-  stack.defer(() => stopVcpus(words, vcpus));
+  const vcpus = new VcpuSet(words, vcpu0);
+  stack.defer(() => vcpus.stop());
   // `kvm` is closed when the later vCPUs start.
   const { runSize } = kvm;
   const cpuid = kvm.supportedCpuid().bytes;
@@ -223,18 +166,12 @@ export async function startMachine(
     mmio: loop.views[0].map(vcpuRange),
     pio: loop.views[1].map(vcpuRange),
   });
-  const run = (vcpu: VcpuHandle, index: number, entry: EntryState | null) =>
-    vcpu.start(
-      init(index, entry),
-      (exit) => events.onVcpuExit(index, exit),
-      index === 0 ? events.onRunning : () => {},
-    );
-  run(vcpu0, 0, entry);
+  vcpus.start(init(0, entry), events);
   loop.run();
-  const others = Array.from({ length: config.cpus - 1 }, (_, i) => () => {
-    vcpus.push(new VcpuHandle());
-    run(vcpus[i + 1]!, i + 1, null);
-  });
+  const others = Array.from(
+    { length: config.cpus - 1 },
+    (_, i) => () => vcpus.start(init(i + 1, null), events),
+  );
   vm.createPit();
   const threads = new ThreadStarter([
     ...others,
@@ -247,7 +184,7 @@ export async function startMachine(
     ...devices.hosts.map((host) => () => host.start()),
   ]);
   stack.defer(() => threads.stop());
-  return new Machine(devices, serial, words, vcpus, stack.move());
+  return new Machine(devices, serial, vcpus, stack.move());
 }
 
 /** Starts threads one a turn of the event loop: each blocks main for some 10 ms, and the guest runs already. */
@@ -269,15 +206,6 @@ class ThreadStarter {
   stop(): void {
     this.#stopped = true;
   }
-}
-
-async function stopVcpus(
-  words: Words,
-  vcpus: readonly VcpuHandle[],
-): Promise<void> {
-  Atomics.store(words, RUN_STATE, STOPPED);
-  Atomics.notify(words, RUN_STATE);
-  await Promise.all(vcpus.map((vcpu) => vcpu.join()));
 }
 
 function requireKvm(kvm: KvmSystem, cpus: number): void {

@@ -27,7 +27,7 @@ export {
   SysError,
 } from "./errors.ts";
 export type { BootSourceOptions } from "./image/boot_source.ts";
-export type { MachineStatistics } from "./machine.ts";
+export type { MachineStatistics } from "./vcpu/vcpu_set.ts";
 export type { BootConfig, DeviceConfig, VmConfig } from "./manifest/config.ts";
 export type { TraceEvent, TraceKind } from "./virtio/trace.ts";
 export {

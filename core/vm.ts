@@ -3,7 +3,7 @@
 import { ConsoleStream } from "./device/console_stream.ts";
 import { ManifestError } from "./errors.ts";
 import { log } from "./log.ts";
-import type { MachineStatistics } from "./machine.ts";
+import type { MachineStatistics } from "./vcpu/vcpu_set.ts";
 import { isApart, type VmConfig } from "./manifest/config.ts";
 import type { DevicePort } from "./plugin.ts";
 import type {

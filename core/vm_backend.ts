@@ -1,7 +1,7 @@
 // Thread: main
 // What runs a VM: this process or one of its own, and what either tells.
 import type { DeviceError } from "./errors.ts";
-import type { MachineStatistics } from "./machine.ts";
+import type { MachineStatistics } from "./vcpu/vcpu_set.ts";
 import type { DevicePort } from "./plugin.ts";
 import type { Walls } from "./sandbox/walls.ts";
 import type { BootSourceOptions } from "./image/boot_source.ts";

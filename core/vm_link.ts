@@ -4,7 +4,7 @@ import { ByteChannel } from "./bus/byte_channel.ts";
 import { InputWindow } from "./bus/input_window.ts";
 import { HostError } from "./errors.ts";
 import { log } from "./log.ts";
-import type { MachineStatistics } from "./machine.ts";
+import type { MachineStatistics } from "./vcpu/vcpu_set.ts";
 import type { DevicePort } from "./plugin.ts";
 import type { Child } from "./sandbox/child.ts";
 import { encodeLine, LONGEST_LINE, readLines } from "./sys/json_lines.ts";
