@@ -1,8 +1,8 @@
 // Thread: main
 // What the kernel refuses a closed process: the listener of its seccomp filter, by which it asks, and we say no and tell.
+import { AsyncFd } from "../sys/async_fd.ts";
 import type { Fd } from "../sys/fd.ts";
 import { libc } from "../sys/libc.ts";
-import { type Wait, waitReadable } from "../sys/readiness.ts";
 import { struct } from "../sys/struct.ts";
 import type { UnixSocket } from "../sys/unix_socket.ts";
 import {
@@ -51,40 +51,30 @@ export async function answerRefusals(
   using listener = await receiveListener(socket);
   if (listener === null) return;
   const granted = resolveRules(rules);
-  let wait: Wait | null = null;
-  let ended = false;
   // Before Linux 5.9 a listener did not hang up.
-  status.then(() => {
-    ended = true;
-    wait?.cancel();
-  });
-  while (!ended) {
-    wait = waitReadable(listener);
-    await wait.ready;
-    // Without one that waits, the next call would block.
-    if (isWaitedFor(listener)) answer(listener, pid, granted, attempts);
-    else if (hasHungUp(listener)) return;
+  status.then(() => listener.close());
+  while (await listener.next(isAsked)) {
+    answer(listener.fd, pid, granted, attempts);
   }
 }
 
 /** Null where the process has none to pass on. */
-async function receiveListener(socket: UnixSocket): Promise<Fd | null> {
-  using _ = socket;
+async function receiveListener(
+  socket: UnixSocket,
+): Promise<AsyncFd | null> {
+  using report = new AsyncFd(socket);
   const into = new Uint8Array(1);
-  for (;;) {
-    const received = socket.receive(into);
-    if (received !== null) return received.fds[0] ?? null;
-    await waitReadable(socket).ready;
-  }
+  const received = await report.next((socket) => socket.receive(into));
+  const [listener] = received?.fds ?? [];
+  return listener === undefined ? null : new AsyncFd(listener);
 }
 
-const isWaitedFor = (fd: Fd) => (pollNow(fd) & POLLIN) !== 0;
-const hasHungUp = (fd: Fd) => (pollNow(fd) & (POLLERR | POLLHUP)) !== 0;
-
-function pollNow({ fd }: Fd): number {
+/** False once nobody can ask any more; null while nobody does: to receive would block. */
+function isAsked({ fd }: Fd): boolean | null {
   const poll = Object.assign(new Pollfd(), { fd, events: POLLIN });
   libc.poll(poll.bytes, 1, 0);
-  return poll.revents;
+  if ((poll.revents & POLLIN) !== 0) return true;
+  return (poll.revents & (POLLERR | POLLHUP)) !== 0 ? false : null;
 }
 
 function answer(

@@ -3,7 +3,8 @@
 const { symbols: libc } = Deno.dlopen("libc.so.6", {
   syscall: {
     parameters: ["i64", "i64", "i64", "i64", "i64", "i64"],
-    result: "i64",
+    // A bigint would be allocated, and errno changed by that now and then.
+    result: "i32",
   },
   posix_spawn: {
     parameters: ["buffer", "buffer", "pointer", "pointer", "buffer", "buffer"],
@@ -11,7 +12,12 @@ const { symbols: libc } = Deno.dlopen("libc.so.6", {
   },
   __errno_location: { parameters: [], result: "pointer" },
 });
-const errno = new Deno.UnsafePointerView(libc.__errno_location()!);
+// An array and no view, whose methods could change it before it is read.
+const errno = new Int32Array(
+  Deno.UnsafePointerView.getArrayBuffer(libc.__errno_location()!, 4),
+);
+/** What was passed last: the kernel reads it by its address. */
+let held: readonly (number | Uint8Array<ArrayBuffer>)[] = [];
 
 type Argument = number | string | Uint8Array<ArrayBuffer>;
 export type Result = "done" | number;
@@ -20,14 +26,14 @@ const bytesOf = (text: string) => new TextEncoder().encode(text + "\0");
 
 /** Returns the result, or minus errno. */
 function call(number: number, ...args: readonly Argument[]): number {
-  const held = args.map((arg) => typeof arg === "string" ? bytesOf(arg) : arg);
+  held = args.map((arg) => typeof arg === "string" ? bytesOf(arg) : arg);
   const [a = 0n, b = 0n, c = 0n, d = 0n, e = 0n] = held.map((arg) =>
     typeof arg === "number"
       ? BigInt(arg)
       : Deno.UnsafePointer.value(Deno.UnsafePointer.of(arg))
   );
-  const result = Number(libc.syscall(BigInt(number), a, b, c, d, e));
-  return result < 0 ? -errno.getInt32() : result;
+  const result = libc.syscall(BigInt(number), a, b, c, d, e);
+  return result < 0 ? -errno[0]! : result;
 }
 
 const outcome = (result: number): Result => result < 0 ? -result : "done";

@@ -3,13 +3,15 @@
 import { closeProcess } from "../../../core/sandbox/closing.ts";
 import { attack, type Targets } from "./attacks.ts";
 
-const [manifest, targets] = Deno.args;
+const [config, targets] = Deno.args;
 const tellRefusals = closeProcess();
 const print = (text: string) =>
   Deno.stdout.writeSync(new TextEncoder().encode(text));
 
-const { Vm } = await import("../../../core/vm.ts");
-await using vm = await Vm.start(manifest!, { sandbox: "off" });
+const { starterOf, Vm } = await import("../../../core/vm.ts");
+const sandbox = "off";
+const starter = await starterOf({ sandbox });
+await using vm = await Vm.launch(JSON.parse(config!), { sandbox, starter });
 let attacked = targets === undefined;
 for await (const bytes of vm.console!.readable) {
   Deno.stdout.writeSync(bytes);

@@ -42,7 +42,7 @@ async function runGuest(
   return await runChild({
     sandbox: "strict",
     entry: beside("vm_process.ts"),
-    args: [manifest, ...args],
+    args: [JSON.stringify(config), ...args],
     permissions: denoFlags(allowed),
     landlock: { ...vmRules(allowed), read: [...allowed.read, here] },
     seccomp: { ...CLOSED, paths: true },

@@ -6,8 +6,9 @@ import { libc } from "../../../core/sys/libc.ts";
 import { F_SETFL } from "../../../core/sys/linux.ts";
 import { BackSide } from "../../support/fake_back_side.ts";
 import { FakeRing } from "../../support/fake_driver.ts";
-import { FakeGuest, u64, until } from "../../support/fake_front_end.ts";
-import { builtIn, within } from "../../support/fake_machine.ts";
+import { FakeGuest, u64 } from "../../support/fake_front_end.ts";
+import { builtIn } from "../../support/fake_machine.ts";
+import { until, within } from "../../support/wait.ts";
 
 const SET_VRING_CALL = 13;
 const SET_VRING_ERR = 14;
