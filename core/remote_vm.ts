@@ -39,7 +39,10 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
       const [ours, theirs] = UnixSocket.pair();
       stack.use(new BrokerServer(ours, socketsOf(prepared)));
       using asked = theirs;
-      const child = stack.use(await spawnVm(prepared, walls, asked));
+      const loaded = Promise.withResolvers<void>();
+      const child = stack.use(
+        await spawnVm(prepared, walls, asked, loaded.promise),
+      );
       tellMissing(child.missing);
       const lines = new RateLimit(MAX_LINES);
       eachLine(child.stderr!, (line) => {
@@ -49,6 +52,7 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
       const message = { type: "start", config: prepared, trace } as const;
       const vm = new VmLink(child, message, emit, stack.move());
       await vm.start(message);
+      loaded.resolve();
       fillEmitCache();
       return vm;
     },
@@ -59,6 +63,7 @@ function spawnVm(
   config: VmConfig,
   walls: Walls,
   broker: UnixSocket,
+  loaded: Promise<void>,
 ): Promise<Child> {
   const permissions = vmPermissions(config, {
     manifest: undefined,
@@ -78,14 +83,15 @@ function spawnVm(
       ),
       // Those of its devices' back ends come by the broker.
       sockets: permissions.net.length > 0 ? "inet" : "none",
-      // Nothing opens files while the guest runs, but a device that is reloaded.
-      paths: true,
+      // Nothing opens files while the guest runs, but a device that is reloaded. Programs may outlive who answers.
+      paths: permissions.run.length === 0,
     },
     fds: [broker.fd],
     // Whose code it was, Deno does not say.
     ...walls.sandbox === "off" ? {} : {
       audit: {
         granted: permissions,
+        loaded,
         onRefused: (attempt) => log("warning", "vm", attempt),
       },
     },

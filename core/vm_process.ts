@@ -17,7 +17,7 @@ import {
   type ToVm,
 } from "./vm_messages.ts";
 
-const tellRefusals = closeProcess();
+closeProcess();
 const owner = takeStandardStreams();
 askOwner((mark) => void send({ type: "lower-priority", mark }));
 // The only descriptor that spawnVm() (remote_vm.ts) hands over.
@@ -56,9 +56,7 @@ async function leave(exit: VmExit): Promise<void> {
 
 async function start({ config, trace }: ToVm & { type: "start" }) {
   try {
-    const local = await starter.start(config, emit, { trace });
-    vm = local;
-    local.loaded.then(tellRefusals);
+    vm = await starter.start(config, emit, { trace });
     for (const { name } of config.devices) relay(name);
     serialDone = pumpSerial(vm);
     await send({ type: "ready" });

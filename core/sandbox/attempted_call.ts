@@ -27,12 +27,6 @@ export interface AttemptedCall {
   readonly args: readonly number[];
 }
 
-/** What is to be answered: `errno`, or null where the kernel may go on; and what is to be told, if anything. */
-export interface Verdict {
-  readonly errno: number | null;
-  readonly attempt: string | null;
-}
-
 /** linux/socket.h, of those that somebody may try. */
 const FAMILIES: Readonly<Record<number, string>> = {
   1: "AF_UNIX",
@@ -91,15 +85,27 @@ const CHECKED = new Map<number, string>(
 );
 const PATHS = new Map(PATH_SYSCALLS.map((call) => [call.number, call]));
 
-/** Looks at a call; `rules` hold what exists by its real path ({@linkcode resolveRules}). */
-export function judge(call: AttemptedCall, rules: LandlockRules): Verdict {
-  const byPath = PATHS.get(call.number);
-  if (byPath !== undefined) {
-    return { errno: null, attempt: pathAttempt(call, byPath, rules) };
-  }
-  const { name, errno } = REFUSED.get(call.number) ??
-    { name: CHECKED.get(call.number) ?? `call ${call.number}`, errno: EPERM };
-  return { errno, attempt: attemptOf(name, aboutOf(name, call)) };
+/** Whether a call is told for the sake of its path, and Landlock's to refuse. */
+export const isPathCall = (number: number): boolean => PATHS.has(number);
+
+/** What a call that seccomp refuses fails with. */
+export const errnoFor = (number: number): number =>
+  REFUSED.get(number)?.errno ?? EPERM;
+
+/**
+ * What a call tries, in words; null where all that it names is granted. `rules` hold what exists by its real path
+ * ({@linkcode resolveRules}).
+ */
+export function describeAttempt(
+  call: AttemptedCall,
+  rules: LandlockRules,
+): string | null {
+  const { number } = call;
+  const byPath = PATHS.get(number);
+  if (byPath !== undefined) return pathAttempt(call, byPath, rules);
+  const name = REFUSED.get(number)?.name ?? CHECKED.get(number) ??
+    `call ${number}`;
+  return attemptOf(name, aboutOf(name, call));
 }
 
 function aboutOf(name: string, { tid, args }: AttemptedCall): string | null {
@@ -169,6 +175,9 @@ function accessOf(
   return { access, create };
 }
 
+/** Where links to /proc/self lead us, and would lead the process to its own. */
+const OWN_PROC = new RegExp(`^/proc/${Deno.pid}(?=/|$)`);
+
 /** Where the path leads, as far as it is there; null where it is not. */
 function locate(
   { pid, tid, args }: AttemptedCall,
@@ -186,7 +195,7 @@ function locate(
     : `${base}/${text}`;
   // Its links lead to files that may well be granted.
   if (isOthers(pid, full)) return full;
-  const real = realPath(full);
+  const real = realPath(full)?.replace(OWN_PROC, `/proc/${pid}`) ?? null;
   if (real !== null || !mayBeMissing) return real;
   const slash = full.replace(/\/+$/, "").lastIndexOf("/");
   const folder = realPath(full.slice(0, slash) || "/");

@@ -17,10 +17,14 @@ export class Attempts {
 
   /** As {@linkcode attemptOf} says it. */
   tell(attempt: string): void {
-    if (this.#told.has(attempt)) return;
-    if (this.#told.size >= MAX_KINDS || !this.#lines.take()) return;
+    if (this.#told.has(attempt) || this.#told.size > MAX_KINDS) return;
+    if (!this.#lines.take()) return;
     this.#told.add(attempt);
-    this.#onRefused(attempt);
+    this.#onRefused(
+      this.#told.size > MAX_KINDS
+        ? `tried over ${MAX_KINDS} different things that are not granted; no more of them are told`
+        : attempt,
+    );
   }
 }
 

@@ -17,7 +17,6 @@ export const seccompDataArg = (index: number): number => 16 + 8 * index;
 export const SECCOMP_RET_ALLOW = 0x7fff0000;
 export const SECCOMP_RET_ERRNO = 0x00050000;
 export const SECCOMP_RET_USER_NOTIF = 0x7fc00000;
-export const SECCOMP_RET_TRACE = 0x7ff00000;
 
 /** One struct sock_filter: code, how many instructions to skip if true and if false, constant. */
 export interface Instruction {
@@ -45,8 +44,6 @@ export const refuse = (errno: number): Block => [
 ];
 /** Whoever has the filter's listener is asked (refusals.ts). */
 export const ask: Block = [instruction(BPF_RET_K, SECCOMP_RET_USER_NOTIF)];
-/** Fails with ENOSYS, as nobody traces this process; a later filter that asks goes before it (seccomp(2)). */
-export const refuseOrAsk: Block = [instruction(BPF_RET_K, SECCOMP_RET_TRACE)];
 /** Runs `then` when the loaded word is `k`, at least `k`, or has a bit of `k`; else goes on behind it. */
 export const ifEqual = (k: number, then: Block): Block =>
   branch(BPF_JEQ_K, k, then);

@@ -4,7 +4,7 @@
 import { cString, libc } from "../sys/libc.ts";
 import { F_SETFD, FD_CLOEXEC } from "../sys/linux.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
-import { askAboutRefusals, installSeccomp } from "./seccomp.ts";
+import { installAskingSeccomp, installSeccomp } from "./seccomp.ts";
 import type { SeccompOptions } from "./seccomp_filter.ts";
 
 /** Deno.env would need a permission for it. */
@@ -29,29 +29,22 @@ export function closeVariable(closing: Closing): Record<string, string> {
 
 /**
  * Keeps what this process inherited from the programs that it may start, and closes it when it was started with
- * `sandbox: "strict"`. A process entry calls it before it starts threads or reads anything that is not its own. What it
- * is refused is told from then on; with `paths`, from the call of the function that is returned, when it has loaded.
+ * `sandbox: "strict"`. A process entry calls it before it starts threads or reads anything that is not its own.
  */
-export function closeProcess(): () => void {
+export function closeProcess(): void {
   for (let fd = FIRST_FD; fd < MAX_INHERITED; fd++) {
     libc.fcntl(fd, F_SETFD, FD_CLOEXEC); // EBADF where there is none
   }
   // Deno has it open; another deno would not find it.
   libc.unsetenv(cString(AUDIT_VARIABLE));
   const pointer = libc.getenv(cString(VARIABLE));
-  if (pointer === null) return () => {};
+  if (pointer === null) return;
   const text = Deno.UnsafePointerView.getCString(pointer);
   const { reportTo, ...options } = JSON.parse(text) as Closing;
-  installSeccomp(options, reportTo === null ? "refuse" : "until-asked");
-  if (reportTo === null) return () => {};
-  if (options.paths) return () => report(options, reportTo);
-  report(options, reportTo);
-  return () => {};
-}
-
-/** Nobody in this process may answer what it is asked itself: the listener is passed on. */
-function report(options: SeccompOptions, reportTo: number): void {
+  if (reportTo === null) return installSeccomp(options);
   using socket = new UnixSocket(reportTo);
-  using listener = askAboutRefusals(options);
-  if (listener !== null) socket.send(Uint8Array.of(0), [listener]);
+  // Nobody in this process may answer what it is asked itself.
+  using listener = installAskingSeccomp(options);
+  if (listener === null) installSeccomp(options);
+  else socket.send(Uint8Array.of(0), [listener]);
 }

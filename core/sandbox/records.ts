@@ -1,19 +1,23 @@
 // Thread: main
 // How a child tells what it was refused: by Deno's record of the permissions it asked for, and by the kernel's questions.
+import { log } from "../log.ts";
 import type { PermissionSet } from "../manifest/built_in.ts";
 import type { Fd } from "../sys/fd.ts";
+import { SIGKILL } from "../sys/linux.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import { Attempts } from "./attempts.ts";
 import { listenToAudit } from "./audit.ts";
 import { type Child, pipe } from "./child.ts";
 import { DENO_TRIES } from "./deno_rights.ts";
 import type { LandlockRules } from "./landlock.ts";
-import { answerRefusals } from "./refusals.ts";
+import { Refusals } from "./refusals.ts";
 
 /** Who is told of it. */
 export interface Audit {
   readonly granted: PermissionSet;
   readonly onRefused: (attempt: string) => void;
+  /** Where seccomp tells of paths: it has loaded what it needs, and they are looked at from then on. */
+  readonly loaded?: Promise<void>;
 }
 
 /** One side of what is between a child and us. */
@@ -50,7 +54,7 @@ export function openRecords(
 export function hear(
   { record, report }: Records,
   child: Child,
-  { granted, onRefused }: Audit,
+  { granted, onRefused, loaded = Promise.resolve() }: Audit,
   rules: LandlockRules,
 ): void {
   const attempts = new Attempts(onRefused);
@@ -58,5 +62,11 @@ export function hear(
   listenToAudit(record, granted, attempts).catch(() => {});
   if (report === null) return;
   const untold = { ...rules, read: [...rules.read, ...DENO_TRIES] };
-  answerRefusals(report, child, untold, attempts).catch(() => {});
+  const refusals = new Refusals(child, untold, attempts);
+  loaded.then(() => refusals.lookAtPaths = true);
+  refusals.answerAll(report).catch((error) => {
+    // One that is not answered would wait for ever.
+    log("error", "sandbox", `process ${child.pid} is ended: ${error}`);
+    child.kill(SIGKILL);
+  });
 }

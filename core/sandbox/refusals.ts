@@ -2,14 +2,17 @@
 // What the kernel refuses a closed process: the listener of its seccomp filter, by which it asks, and we say no and tell.
 import { AsyncFd } from "../sys/async_fd.ts";
 import type { Fd } from "../sys/fd.ts";
-import { libc } from "../sys/libc.ts";
+import { SysError } from "../errors.ts";
+import { errno, libc } from "../sys/libc.ts";
+import { EINTR, ENOENT } from "../sys/linux.ts";
+import { RateLimit } from "../sys/rate_limit.ts";
 import { struct } from "../sys/struct.ts";
 import type { UnixSocket } from "../sys/unix_socket.ts";
 import {
-  type AttemptedCall,
-  judge,
+  describeAttempt,
+  errnoFor,
+  isPathCall,
   resolveRules,
-  type Verdict,
 } from "./attempted_call.ts";
 import type { Attempts } from "./attempts.ts";
 import type { Child } from "./child.ts";
@@ -41,32 +44,84 @@ const POLLERR = 8;
 const POLLHUP = 16;
 const Pollfd = struct({ fd: "i32", events: "u16", revents: "u16" });
 
-/** Takes the listener that a child passes on when it closes itself, and answers until it has ended. */
-export async function answerRefusals(
-  socket: UnixSocket,
-  { pid, status }: Child,
-  rules: LandlockRules,
-  attempts: Attempts,
-): Promise<void> {
-  using listener = await receiveListener(socket);
-  if (listener === null) return;
-  const granted = resolveRules(rules);
-  // Before Linux 5.9 a listener did not hang up.
-  status.then(() => listener.close());
-  while (await listener.next(isAsked)) {
-    answer(listener.fd, pid, granted, attempts);
-  }
-}
+/** In a second; what comes above is answered without a look at it. */
+const MAX_LOOKS = 1000;
 
-/** Null where the process has none to pass on. */
-async function receiveListener(
-  socket: UnixSocket,
-): Promise<AsyncFd | null> {
-  using report = new AsyncFd(socket);
-  const into = new Uint8Array(1);
-  const received = await report.next((socket) => socket.receive(into));
-  const [listener] = received?.fds ?? [];
-  return listener === undefined ? null : new AsyncFd(listener);
+export class Refusals {
+  /** Whether paths are looked at: a process that loads its modules names hundreds. */
+  lookAtPaths = false;
+  readonly #child: Child;
+  readonly #rules: LandlockRules;
+  readonly #attempts: Attempts;
+  readonly #looks = new RateLimit(MAX_LOOKS);
+  readonly #notif = new SeccompNotif();
+  readonly #response = new SeccompNotifResp();
+
+  constructor(child: Child, rules: LandlockRules, attempts: Attempts) {
+    this.#child = child;
+    this.#rules = resolveRules(rules);
+    this.#attempts = attempts;
+  }
+
+  /**
+   * Takes the listener that the child passes on when it closes itself, and answers until it has ended. Throws a SysError
+   * for what is no listener; a listener that is closed early refuses all that was to be asked.
+   */
+  async answerAll(socket: UnixSocket): Promise<void> {
+    using report = new AsyncFd(socket);
+    const { status } = this.#child;
+    status.then(() => report.close());
+    const into = new Uint8Array(1);
+    const received = await report.next((socket) => socket.receive(into));
+    const [listener, ...more] = received?.fds ?? [];
+    for (const fd of more) fd.close();
+    if (listener === undefined) return;
+    using asking = new AsyncFd(listener);
+    // Before Linux 5.9 a listener did not hang up.
+    status.then(() => asking.close());
+    while (await asking.next(isAsked)) this.#answer(listener.fd);
+  }
+
+  #answer(fd: number): void {
+    const notif = this.#notif;
+    // The kernel wants it zeroed.
+    notif.bytes.fill(0);
+    if (libc.ioctlPtr(fd, SECCOMP_IOCTL_NOTIF_RECV, notif.bytes) < 0) {
+      const error = errno();
+      // A signal has ended the call.
+      if (error === ENOENT || error === EINTR) return;
+      throw new SysError("SECCOMP_IOCTL_NOTIF_RECV", error);
+    }
+    const { nr } = notif;
+    const isPath = isPathCall(nr);
+    const isSeen = (!isPath || this.lookAtPaths) && this.#looks.take();
+    if (isSeen) this.#look(fd);
+    this.#respond(fd, isPath ? null : errnoFor(nr));
+  }
+
+  /** Reads what the call is about, and tells it where it is not granted. */
+  #look(fd: number): void {
+    const { id, pid: tid, nr: number, args } = this.#notif;
+    const words = new BigUint64Array(args.slice().buffer);
+    const attempt = describeAttempt(
+      { pid: this.#child.pid, tid, number, args: Array.from(words, Number) },
+      this.#rules,
+    );
+    if (attempt === null) return;
+    // Else what was read may be another process's.
+    const isThere =
+      libc.ioctlPtr(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, new Uint8Array(id)) === 0;
+    if (isThere) this.#attempts.tell(attempt);
+  }
+
+  #respond(fd: number, errno: number | null): void {
+    const response = this.#response;
+    response.id.set(this.#notif.id);
+    response.error = errno === null ? 0 : -errno;
+    response.flags = errno === null ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
+    // ENOENT: it has gone meanwhile.
+    libc.ioctlPtr(fd, SECCOMP_IOCTL_NOTIF_SEND, response.bytes);
+  }
 }
 
 /** False once nobody can ask any more; null while nobody does: to receive would block. */
@@ -75,36 +130,4 @@ function isAsked({ fd }: Fd): boolean | null {
   libc.poll(poll.bytes, 1, 0);
   if ((poll.revents & POLLIN) !== 0) return true;
   return (poll.revents & (POLLERR | POLLHUP)) !== 0 ? false : null;
-}
-
-function answer(
-  { fd }: Fd,
-  pid: number,
-  granted: LandlockRules,
-  attempts: Attempts,
-): void {
-  const notif = new SeccompNotif();
-  // It has gone: a signal ended the call.
-  if (libc.ioctlPtr(fd, SECCOMP_IOCTL_NOTIF_RECV, notif.bytes) < 0) return;
-  const words = new BigUint64Array(notif.args.slice().buffer);
-  const call: AttemptedCall = {
-    pid,
-    tid: notif.pid,
-    number: notif.nr,
-    args: Array.from(words, Number),
-  };
-  const { errno, attempt } = judge(call, granted);
-  // Else what was read may be another process's.
-  const id = new Uint8Array(notif.id);
-  if (libc.ioctlPtr(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, id) < 0) return;
-  if (attempt !== null) attempts.tell(attempt);
-  respond(fd, id, errno);
-}
-
-function respond(fd: number, id: Uint8Array, errno: Verdict["errno"]): void {
-  const response = new SeccompNotifResp();
-  response.id.set(id);
-  response.error = errno === null ? 0 : -errno;
-  response.flags = errno === null ? SECCOMP_USER_NOTIF_FLAG_CONTINUE : 0;
-  libc.ioctlPtr(fd, SECCOMP_IOCTL_NOTIF_SEND, response.bytes);
 }

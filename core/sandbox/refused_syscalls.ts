@@ -16,7 +16,7 @@ export const ENOSYS = 38;
 export const errnoOf = ({ errno }: Refused): number =>
   errno === "ENOSYS" ? ENOSYS : EPERM;
 
-/** Whether they are refused depends on their arguments (seccomp.ts). */
+/** Whether they are refused depends on their arguments (seccomp_filter.ts). */
 export const CHECKED_SYSCALLS = {
   ioctl: 16,
   socket: 41,
@@ -31,8 +31,9 @@ export const CHECKED_SYSCALLS = {
   tgkill: 234,
   ioprio_set: 251,
   rt_tgsigqueueinfo: 297,
-  sched_setattr: 314,
   prlimit64: 302,
+  sched_setattr: 314,
+  seccomp: 317,
 } as const;
 
 /** Only where the caller grants no programs to run. */

@@ -6,12 +6,15 @@ import { check, libc } from "../sys/libc.ts";
 import { struct } from "../sys/struct.ts";
 import { assemble, type Block, SECCOMP_RET_ALLOW } from "./bpf.ts";
 import { setNoNewPrivs } from "./privileges.ts";
-import { type SeccompOptions, seccompProgram } from "./seccomp_filter.ts";
+import {
+  SECCOMP_FILTER_FLAG_NEW_LISTENER,
+  type SeccompOptions,
+  seccompProgram,
+} from "./seccomp_filter.ts";
+import { CHECKED_SYSCALLS } from "./refused_syscalls.ts";
 
-const SYS_seccomp = 317;
 const SECCOMP_SET_MODE_FILTER = 1;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
-const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
 /** TSYNC fails with ESRCH then, instead of with a thread's id, which would look like the listener. Linux 5.7. */
 const SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 16;
 const SECCOMP_GET_ACTION_AVAIL = 2;
@@ -21,22 +24,16 @@ const SockFprog = struct({ len: "u16", filter: "u64" });
 export function hasSeccomp(): boolean {
   const action = new Uint8Array(Uint32Array.of(SECCOMP_RET_ALLOW).buffer);
   return libc.syscallSeccomp(
-    SYS_seccomp,
+    CHECKED_SYSCALLS.seccomp,
     SECCOMP_GET_ACTION_AVAIL,
     0,
     action,
   ) === 0;
 }
 
-/**
- * Closes every thread of this process. Call it on main, before threads that could be told apart are started. With
- * `until-asked`, {@linkcode askAboutRefusals} may follow.
- */
-export function installSeccomp(
-  options: SeccompOptions,
-  refusal: "refuse" | "until-asked" = "refuse",
-): void {
-  const program = seccompProgram(options, libc.getpid(), refusal);
+/** Closes every thread of this process. Call it on main, before threads that could be told apart are started. */
+export function installSeccomp(options: SeccompOptions): void {
+  const program = seccompProgram(options, libc.getpid());
   const thread = install(program, SECCOMP_FILTER_FLAG_TSYNC);
   if (thread !== 0) {
     throw new Error(
@@ -46,11 +43,11 @@ export function installSeccomp(
 }
 
 /**
- * Has every thread of this process wait, where it is refused something, for whoever has the listener that is returned,
- * which is to be another process. Null, and nothing is done, where the kernel is older, or somebody else's is there.
+ * As installSeccomp(), but what is refused waits for whoever has the listener that is returned, which is to be another
+ * process. Null, and nothing is closed, where the kernel is older, or somebody else's listener is there.
  */
-export function askAboutRefusals(options: SeccompOptions): Fd | null {
-  const program = seccompProgram(options, libc.getpid(), "ask");
+export function installAskingSeccomp(options: SeccompOptions): Fd | null {
+  const program = seccompProgram(options, libc.getpid(), true);
   const flags = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
     SECCOMP_FILTER_FLAG_NEW_LISTENER;
   try {
@@ -80,7 +77,7 @@ function install(block: Block, flags: number): number {
   return check(
     "seccomp SECCOMP_SET_MODE_FILTER",
     libc.syscallSeccomp(
-      SYS_seccomp,
+      CHECKED_SYSCALLS.seccomp,
       SECCOMP_SET_MODE_FILTER,
       flags,
       program.bytes,

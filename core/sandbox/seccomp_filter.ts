@@ -11,7 +11,6 @@ import {
   ifEqual,
   load,
   refuse,
-  refuseOrAsk,
   SECCOMP_DATA_ARCH,
   SECCOMP_DATA_NR,
   seccompDataArg,
@@ -51,6 +50,8 @@ export const CLOSED: SeccompOptions = {
 
 const AUDIT_ARCH_X86_64 = 0xc000003e;
 const X32_SYSCALL_BIT = 0x40000000;
+/** One more listener than the first could say yes (seccomp_unotify(2)). */
+export const SECCOMP_FILTER_FLAG_NEW_LISTENER = 8;
 const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
@@ -67,24 +68,18 @@ const FIOSETOWN = 0x8901;
 const SIOCSPGRP = 0x8902;
 
 /**
- * How a filter says no: by itself, by asking its listener, which also hears of paths where `paths` says so, or by itself
- * until one that asks is installed too.
- */
-export type Refusal = "refuse" | "ask" | "until-asked";
-
-/**
  * The filter: allow by default. Calls whose arguments matter come first, since the kernel caches its verdict about all
  * others and never runs the filter for them (Linux 5.11, seccomp_cache_prepare). `pid` is null where it is not known
- * yet: limits of any process may be set then.
+ * yet: limits of any process may be set then. With `isAsked`, the filter's listener is asked about what is refused: it
+ * must be another process's, and there must never be a second one, which could say yes.
  */
 export function seccompProgram(
   options: SeccompOptions,
   pid: number | null,
-  refusal: Refusal = "refuse",
+  isAsked = false,
 ): Block {
-  const no = (errno: number) =>
-    ({ refuse: refuse(errno), ask, "until-asked": refuseOrAsk })[refusal];
-  const told = refusal === "ask" && options.paths ? PATH_SYSCALLS : [];
+  const no = (errno: number) => isAsked ? ask : refuse(errno);
+  const told = isAsked && options.paths ? PATH_SYSCALLS : [];
   return [
     ...load(SECCOMP_DATA_ARCH),
     // 32-bit calls have other numbers; none is made here.
@@ -118,31 +113,10 @@ function always(
 
 /** Every block ends in a verdict, so that the accumulator may change in it. */
 function byArguments(
-  options: SeccompOptions,
+  { run, sockets }: SeccompOptions,
   pid: number | null,
   no: Block,
 ): Block {
-  const { run, sockets } = options;
-  const toSelfOnly = (index: number, ...pids: number[]): Block => [
-    ...load(seccompDataArg(index)),
-    ...pids.flatMap((pid) => ifEqual(pid, allow)),
-    ...no,
-  ];
-  /** What 0 stands for is the caller. */
-  const scheduling = [
-    [CHECKED_SYSCALLS.setpriority, 1],
-    [CHECKED_SYSCALLS.sched_setparam, 0],
-    [CHECKED_SYSCALLS.sched_setscheduler, 0],
-    [CHECKED_SYSCALLS.sched_setaffinity, 0],
-    [CHECKED_SYSCALLS.sched_setattr, 0],
-    [CHECKED_SYSCALLS.ioprio_set, 1],
-  ] as const;
-  const signals = [
-    CHECKED_SYSCALLS.kill,
-    CHECKED_SYSCALLS.tgkill,
-    CHECKED_SYSCALLS.rt_sigqueueinfo,
-    CHECKED_SYSCALLS.rt_tgsigqueueinfo,
-  ];
   return [
     ...ifEqual(CHECKED_SYSCALLS.ioctl, [
       ...load(seccompDataArg(1)),
@@ -164,7 +138,39 @@ function byArguments(
       ...run ? [] : ifAnyBit(CLONE_THREAD, allow),
       ...run ? allow : no,
     ]),
+    ...ifEqual(CHECKED_SYSCALLS.seccomp, [
+      ...load(seccompDataArg(1)),
+      ...ifAnyBit(SECCOMP_FILTER_FLAG_NEW_LISTENER, no),
+      ...allow,
+    ]),
     ...ifEqual(CHECKED_SYSCALLS.socket, socketRule(sockets, no)),
+    ...otherProcesses(run, pid, no),
+  ];
+}
+
+/** What names a process is for the caller only. */
+function otherProcesses(run: boolean, pid: number | null, no: Block): Block {
+  const toSelfOnly = (index: number, ...pids: number[]): Block => [
+    ...load(seccompDataArg(index)),
+    ...pids.flatMap((pid) => ifEqual(pid, allow)),
+    ...no,
+  ];
+  const signals = [
+    CHECKED_SYSCALLS.kill,
+    CHECKED_SYSCALLS.tgkill,
+    CHECKED_SYSCALLS.rt_sigqueueinfo,
+    CHECKED_SYSCALLS.rt_tgsigqueueinfo,
+  ];
+  /** With 0 for the caller. */
+  const scheduling = [
+    [CHECKED_SYSCALLS.setpriority, 1],
+    [CHECKED_SYSCALLS.sched_setparam, 0],
+    [CHECKED_SYSCALLS.sched_setscheduler, 0],
+    [CHECKED_SYSCALLS.sched_setaffinity, 0],
+    [CHECKED_SYSCALLS.sched_setattr, 0],
+    [CHECKED_SYSCALLS.ioprio_set, 1],
+  ] as const;
+  return [
     ...run || pid === null
       ? []
       : signals.flatMap((number) => ifEqual(number, toSelfOnly(0, pid))),

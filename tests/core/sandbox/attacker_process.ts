@@ -5,6 +5,6 @@ import { attack, type Targets } from "./attacks.ts";
 
 // "open": seccomp is left out, so that what started this process is seen alone.
 const [targets, close] = Deno.args;
-if (close !== "open") closeProcess()();
+if (close !== "open") closeProcess();
 const results = attack(JSON.parse(targets!) as Targets);
 Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(results)));

@@ -98,6 +98,14 @@ function mountAndUnmount(folder: string): Result {
   return outcome(result);
 }
 
+/** A struct sock_fprog of one instruction: the filter of a listener that would say yes. */
+function allowAll(): Uint8Array<ArrayBuffer> {
+  filter = new Uint8Array(Uint32Array.of(6, 0x7fff0000).buffer);
+  const address = Deno.UnsafePointer.value(Deno.UnsafePointer.of(filter));
+  return new Uint8Array(new BigUint64Array([1n, address]).buffer);
+}
+let filter: Uint8Array<ArrayBuffer>;
+
 /** SEIZE does not stop its target, and ends with the attacker. */
 const PTRACE_SEIZE = 0x4206;
 
@@ -160,6 +168,7 @@ export const ATTACKS = {
       call(303, -100, "/", new Uint8Array(136).fill(128, 0, 1), "....", 0),
     ),
   "set up io_uring": () => closing(call(425, 1, new Uint8Array(120))),
+  "answer for its owner": () => closing(call(317, 1, 8, allowAll())),
   "use a key ring": () => outcome(call(250, 0, -3, 1, 0)),
 } as const satisfies Readonly<Record<string, (targets: Targets) => Result>>;
 

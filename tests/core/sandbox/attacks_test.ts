@@ -50,6 +50,7 @@ const EXPECTED: Readonly<
   "load a BPF map": ["done", EPERM, EPERM, EPERM],
   "open by handle": ["done", "done", EPERM, EPERM],
   "set up io_uring": ["done", "done", ENOSYS, ENOSYS],
+  "answer for its owner": ["done", "done", EPERM, EPERM],
   "use a key ring": ["done", "done", EPERM, EPERM],
 };
 

@@ -2,7 +2,6 @@ import { assert, assertEquals } from "@std/assert";
 import { assemble } from "../../../core/sandbox/bpf.ts";
 import {
   CLOSED,
-  type Refusal,
   seccompProgram,
 } from "../../../core/sandbox/seccomp_filter.ts";
 
@@ -69,9 +68,9 @@ function verdict(
   args: readonly number[] = [],
   options = CLOSED,
   arch = 0xc000003e,
-  refusal: Refusal = "refuse",
+  isAsked = false,
 ): number {
-  const program = assemble(seccompProgram(options, PID, refusal));
+  const program = assemble(seccompProgram(options, PID, isAsked));
   return interpret(program, data(nr, args, arch)).verdict;
 }
 
@@ -185,7 +184,7 @@ Deno.test("The filter reads arguments of a few calls only, so that the kernel ca
     if (readArgument) reading.push(nr);
   }
   const scheduling = [141, 142, 144, 203, 251, 314];
-  const others = [16, 56, 62, 72, 129, 234, 297, 302];
+  const others = [16, 56, 62, 72, 129, 234, 297, 302, 317];
   assertEquals(reading, [...scheduling, ...others].sort((a, b) => a - b));
   assert(program.length / 8 < 4096, "BPF_MAXINSNS");
 });
@@ -230,7 +229,7 @@ Deno.test("The filter of before exec lets the child be started and limited, and 
 
 Deno.test("The filter that asks asks about all that the other refuses, but what every thread tries", () => {
   const asking = (nr: number, args: readonly number[] = [], paths = false) =>
-    verdict(nr, args, { ...CLOSED, paths }, 0xc000003e, "ask");
+    verdict(nr, args, { ...CLOSED, paths }, 0xc000003e, true);
   const ASK = 0x7fc00000;
   for (let nr = 0; nr < 500; nr++) {
     const refused = verdict(nr) !== ALLOW && nr !== 435;
@@ -247,11 +246,13 @@ Deno.test("The filter that asks asks about all that the other refuses, but what 
   for (const nr of [0, 5]) assertEquals(asking(nr, [], true), ALLOW);
 });
 
-Deno.test("The filter until it is asked refuses as much, and gives way to one that asks", () => {
-  const TRACE = 0x7ff00000;
-  for (let nr = 0; nr < 500; nr++) {
-    const until = verdict(nr, [], CLOSED, 0xc000003e, "until-asked");
-    const refused = verdict(nr) !== ALLOW && nr !== 435;
-    assertEquals(until === TRACE, refused, `${nr}`);
+Deno.test("The filter lets nobody have a listener who could say yes", () => {
+  const ASK = 0x7fc00000;
+  // SECCOMP_SET_MODE_FILTER; NEW_LISTENER, with others and alone; TSYNC
+  for (const flags of [8, 8 | 1 | 16, 8 | 32]) {
+    assertEquals(verdict(317, [1, flags]), EPERM);
+    assertEquals(verdict(317, [1, flags], CLOSED, 0xc000003e, true), ASK);
+    assertEquals(verdict(317, [1, flags], { ...CLOSED, run: true }), EPERM);
   }
+  assertEquals(verdict(317, [1, 1]), ALLOW);
 });

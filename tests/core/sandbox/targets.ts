@@ -63,6 +63,7 @@ const expectedAttempts = (
     "load a BPF map": "bpf",
     "open by handle": `name_to_handle_at of ${path("/")}`,
     "set up io_uring": "io_uring_setup",
+    "answer for its owner": "seccomp",
     "use a key ring": "keyctl",
   };
 };

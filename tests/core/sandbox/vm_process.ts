@@ -4,7 +4,7 @@ import { closeProcess } from "../../../core/sandbox/closing.ts";
 import { attack, type Targets } from "./attacks.ts";
 
 const [config, targets] = Deno.args;
-const tellRefusals = closeProcess();
+closeProcess();
 const print = (text: string) =>
   Deno.stdout.writeSync(new TextEncoder().encode(text));
 
@@ -17,7 +17,6 @@ for await (const bytes of vm.console!.readable) {
   Deno.stdout.writeSync(bytes);
   if (attacked) continue;
   attacked = true;
-  tellRefusals();
   const results = attack(JSON.parse(targets!) as Targets);
   print(`${JSON.stringify(results)}\n`);
 }
