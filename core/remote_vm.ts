@@ -14,7 +14,6 @@ import {
   vmPermissions,
   vmRules,
 } from "./sandbox/vm_permissions.ts";
-import { giveTo } from "./sandbox/user.ts";
 import type { SandboxLevel, Walls } from "./sandbox/walls.ts";
 import { RunFolder } from "./sys/run_folder.ts";
 import { eachLine } from "./sys/text_lines.ts";
@@ -34,7 +33,6 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
       await using stack = new AsyncDisposableStack();
       const { path: folder } = stack.use(await RunFolder.create());
       stack.defer(coolSpawn);
-      giveTo(walls.user, folder);
       const prepared = await prepareVm(config, folder, options, walls.user);
       const [ours, theirs] = UnixSocket.pair();
       stack.use(new BrokerServer(ours, socketsOf(prepared)));

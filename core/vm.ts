@@ -275,12 +275,15 @@ export class Vm extends EventTarget implements AsyncDisposable {
 /** For what V8 and Deno need beside guest RAM. */
 const PROCESS_MEMORY = 512 * 2 ** 20;
 const PROCESS_THREADS = 128;
+const PAGE_TABLE_RATIO = 512;
 
 /** What a cgroup lets the machine have: more than it needs, and less than the host. */
 function limitsOf({ memory, cpus, devices }: VmConfig): CgroupLimits {
   const processes = 1 + devices.filter(isApart).length;
   return {
-    memory: memory + processes * PROCESS_MEMORY,
+    // Page tables are counted too: eight bytes a page in each process that has guest RAM, and KVM's own.
+    memory: memory + (processes + 1) * Math.ceil(memory / PAGE_TABLE_RATIO) +
+      processes * PROCESS_MEMORY,
     cpus: cpus + processes,
     pids: cpus + processes * PROCESS_THREADS,
   };

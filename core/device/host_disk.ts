@@ -2,6 +2,7 @@
 // The disk image of a block device as the core holds it: created, locked, and the only fd that may punch holes.
 import { ManifestError, SysError } from "../errors.ts";
 import type { DiskConfig } from "../manifest/built_in.ts";
+import { giveTo, type User } from "../sandbox/user.ts";
 import { Fd } from "../sys/fd.ts";
 import { check, errno, libc } from "../sys/libc.ts";
 import {
@@ -65,16 +66,26 @@ export class HostDisk implements Disposable {
   }
 }
 
-/** Makes the image of a device, "devices[1]", where it is missing and may be made; true if so. Throws a ManifestError. */
-export function createDisk(config: DiskConfig, device: string): boolean {
+/**
+ * Makes the image of a device, "devices[1]", where it is missing and may be made; for `user` where that is not null.
+ * Throws a ManifestError.
+ */
+export function createDisk(
+  config: DiskConfig,
+  device: string,
+  user: User | null,
+): void {
   const { path, createSize } = config;
-  if (createSize === undefined) return false;
-  return attempt(`${device}.${config.field}`, () => create(path, createSize));
+  if (createSize === undefined) return;
+  attempt(
+    `${device}.${config.field}`,
+    () => create(path, createSize, user),
+  );
 }
 
 function open({ path, writable, createSize }: DiskConfig, field: string): Fd {
   return attempt(field, () => {
-    if (createSize !== undefined) create(path, createSize);
+    if (createSize !== undefined) create(path, createSize, null);
     return Fd.open(path, writable ? O_RDWR : O_RDONLY);
   });
 }
@@ -112,21 +123,22 @@ function remedy(errno: number): string {
   }
 }
 
-/** Makes a sparse image unless there is one, and true if so. One that cannot have its size is not left behind. */
-function create(path: string, size: number): boolean {
+/** Makes a sparse image unless there is one. One that cannot have its size is not left behind. */
+function create(path: string, size: number, user: User | null): void {
   let fd: Fd;
   try {
     fd = Fd.open(path, O_RDWR | O_CREAT | O_EXCL, 0o644);
   } catch (error) {
-    if (error instanceof SysError && error.errno === EEXIST) return false;
+    if (error instanceof SysError && error.errno === EEXIST) return;
     throw error;
   }
   using _fd = fd;
   try {
     check(`ftruncate ${path}`, libc.ftruncate(fd.fd, BigInt(size)));
+    // By what was made: its path may lead elsewhere by now.
+    if (user !== null) giveTo(user, fd);
   } catch (error) {
     Deno.removeSync(path);
     throw error;
   }
-  return true;
 }

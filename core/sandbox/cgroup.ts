@@ -1,9 +1,7 @@
 // Thread: main
 // A control group of one machine's (Documentation/admin-guide/cgroup-v2.rst): what all of its processes may use together.
 import { ManifestError, SysError } from "../errors.ts";
-import { Fd, readText } from "../sys/fd.ts";
-import { check, libc } from "../sys/libc.ts";
-import { O_WRONLY } from "../sys/linux.ts";
+import { readText, writeText } from "../sys/fd.ts";
 import { realPath } from "../sys/real_path.ts";
 
 /** What the processes of a machine may have; each limit as its file takes it. */
@@ -20,6 +18,7 @@ const PERIOD_US = 100_000;
 /** How often it is looked whether the processes have gone. */
 const POLL_MS = 10;
 const END_MS = 5_000;
+const YOUNG_MS = 60_000;
 
 let count = 0;
 
@@ -27,6 +26,7 @@ export class Cgroup implements AsyncDisposable {
   readonly path: string;
   /** Limits that the parent has no controller for, a phrase each. */
   readonly missing: readonly string[];
+  #removed: Promise<void> | null = null;
 
   private constructor(path: string, missing: readonly string[]) {
     this.path = path;
@@ -35,48 +35,71 @@ export class Cgroup implements AsyncDisposable {
 
   /** Makes a group in `parent`. Throws a ManifestError where that is no folder of cgroup v2 or may not be changed. */
   static create(parent: string, limits: CgroupLimits): Cgroup {
-    const path = `${parent.replace(/\/$/, "")}/paddock-${Deno.pid}-${count++}`;
     const has = controllersOf(parent);
-    sweep(parent);
     try {
-      Deno.mkdirSync(path);
+      sweep(parent);
+      const path = makeFolder(parent);
+      return new Cgroup(path, limit(path, limits, has));
     } catch (error) {
       throw new ManifestError(
         "cgroup",
         `${(error as Error).message}; name one that this user may change`,
       );
     }
-    const missing: string[] = [];
-    for (const [controller, files] of Object.entries(filesOf(limits))) {
-      if (!has.has(controller)) {
-        missing.push(`cgroup ${parent} has no controller ${controller}`);
-        continue;
-      }
-      for (const [file, value] of Object.entries(files)) {
-        writeWord(`${path}/${file}`, value);
-      }
-    }
-    // Where there is swap.
-    if (has.has("memory")) tryWriteWord(`${path}/memory.swap.max`, "0");
-    return new Cgroup(path, missing);
   }
 
   /** Moves a process in, with all of its threads. */
   add(pid: number): void {
-    writeWord(`${this.path}/cgroup.procs`, `${pid}`);
+    writeText(`${this.path}/cgroup.procs`, `${pid}`);
   }
 
   /** Ends whatever is in it still, and removes it. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    // Linux 5.14; before that, each process has an owner that ends it.
-    tryWriteWord(`${this.path}/cgroup.kill`, "1");
-    for (const end = Date.now() + END_MS; Date.now() < end;) {
-      if (!readText(`${this.path}/cgroup.events`).includes("populated 1")) {
-        break;
-      }
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#removed ??= remove(this.path);
+  }
+}
+
+async function remove(path: string): Promise<void> {
+  // Linux 5.14; before that, each process has an owner that ends it.
+  tryWrite(`${path}/cgroup.kill`, "1");
+  for (const end = Date.now() + END_MS; Date.now() < end;) {
+    if (!readText(`${path}/cgroup.events`).includes("populated 1")) break;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  Deno.removeSync(path);
+}
+
+/** A new one: another process's id may have been the same elsewhere. */
+function makeFolder(parent: string): string {
+  for (;;) {
+    const path = `${parent.replace(/\/$/, "")}/paddock-${Deno.pid}-${count++}`;
+    try {
+      Deno.mkdirSync(path);
+      return path;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
     }
-    Deno.removeSync(this.path);
+  }
+}
+
+/** Returns what cannot be limited; a group that cannot be limited otherwise is removed. */
+function limit(
+  path: string,
+  limits: CgroupLimits,
+  has: ReadonlySet<string>,
+): string[] {
+  const missing: string[] = [];
+  try {
+    for (const [controller, [file, value]] of Object.entries(filesOf(limits))) {
+      if (has.has(controller)) writeText(`${path}/${file}`, value);
+      else missing.push(`the cgroup has no controller ${controller}`);
+    }
+    // Where there is swap.
+    if (has.has("memory")) tryWrite(`${path}/memory.swap.max`, "0");
+    return missing;
+  } catch (error) {
+    Deno.removeSync(path);
+    throw error;
   }
 }
 
@@ -88,7 +111,7 @@ function controllersOf(parent: string): Set<string> {
     for (const name of words("cgroup.controllers")) {
       if (["memory", "cpu", "pids"].includes(name)) {
         // EBUSY where the group has processes itself, and nothing is passed on.
-        tryWriteWord(`${parent}/cgroup.subtree_control`, `+${name}`);
+        tryWrite(`${parent}/cgroup.subtree_control`, `+${name}`);
       }
     }
     return words("cgroup.subtree_control");
@@ -101,13 +124,13 @@ function controllersOf(parent: string): Set<string> {
   }
 }
 
-/** By controller: files and what is written to them. */
+/** By controller: a file, and what is written to it. */
 function filesOf({ memory, cpus, pids }: CgroupLimits) {
   return {
-    memory: { "memory.max": `${memory}` },
-    cpu: { "cpu.max": `${cpus * PERIOD_US} ${PERIOD_US}` },
-    pids: { "pids.max": `${pids}` },
-  } as const satisfies Record<string, Record<string, string>>;
+    memory: ["memory.max", `${memory}`],
+    cpu: ["cpu.max", `${cpus * PERIOD_US} ${PERIOD_US}`],
+    pids: ["pids.max", `${pids}`],
+  } as const;
 }
 
 /** Removes the groups of owners that were killed; the kernel keeps those that have processes. */
@@ -116,25 +139,22 @@ function sweep(parent: string): void {
     const [, pid] = /^paddock-([0-9]+)-[0-9]+$/.exec(name) ?? [];
     if (pid === undefined || realPath(`/proc/${pid}`) !== null) continue;
     try {
-      Deno.removeSync(`${parent}/${name}`);
+      // A young one may be just being made, where that id is not ours to see.
+      const { mtime } = Deno.statSync(`${parent}/${name}`);
+      const age = Date.now() - (mtime?.getTime() ?? 0);
+      if (age > YOUNG_MS) Deno.removeSync(`${parent}/${name}`);
     } catch {
       // EBUSY, or somebody was faster.
     }
   }
 }
 
-function tryWriteWord(path: string, text: string): boolean {
+function tryWrite(path: string, text: string): boolean {
   try {
-    writeWord(path, text);
+    writeText(path, text);
     return true;
   } catch (error) {
     if (error instanceof SysError) return false;
     throw error;
   }
-}
-
-function writeWord(path: string, text: string): void {
-  using file = Fd.open(path, O_WRONLY);
-  const bytes = new TextEncoder().encode(text);
-  check(`write ${path}`, libc.write(file.fd, bytes, bytes.length));
 }

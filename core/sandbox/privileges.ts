@@ -8,6 +8,9 @@ const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
 const PR_CAP_AMBIENT = 47;
 const PR_CAP_AMBIENT_CLEAR_ALL = 4;
+const SYS_setgroups = 116;
+const SYS_setresuid = 117;
+const SYS_setresgid = 119;
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 const CAPABILITIES = 64;
 /** Read and write whatever the owner: Landlock says which files. */
@@ -24,12 +27,10 @@ export function setNoNewPrivs(): void {
   );
 }
 
-const PR_SET_DUMPABLE = 4;
-const SYS_setgroups = 116;
-const SYS_setresuid = 117;
-const SYS_setresgid = 119;
-
-/** Makes the calling thread another user's; libc's own functions would do so with all threads. */
+/**
+ * Makes the calling thread another user's; libc's own functions would do so with all threads. From then on the process is
+ * not dumpable, which keeps the user from its memory (proc_pid_mem(5)).
+ */
 export function becomeUser({ uid, gid, groups }: User): void {
   const list = new Uint8Array(Uint32Array.from(groups).buffer);
   check(
@@ -38,8 +39,6 @@ export function becomeUser({ uid, gid, groups }: User): void {
   );
   check("setresgid", libc.syscallSetresid(SYS_setresgid, gid, gid, gid));
   check("setresuid", libc.syscallSetresid(SYS_setresuid, uid, uid, uid));
-  // The kernel takes it from the whole process.
-  libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
 }
 
 /** Takes every capability but those in `keep` from the calling thread; a user who has none loses none. */

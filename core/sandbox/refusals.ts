@@ -4,7 +4,8 @@ import { AsyncFd } from "../sys/async_fd.ts";
 import type { Fd } from "../sys/fd.ts";
 import { SysError } from "../errors.ts";
 import { errno, libc } from "../sys/libc.ts";
-import { EINTR, ENOENT } from "../sys/linux.ts";
+import { EINTR, ENOENT, POLLERR, POLLHUP, POLLIN } from "../sys/linux.ts";
+import { pollNow } from "../sys/poll.ts";
 import { RateLimit } from "../sys/rate_limit.ts";
 import { struct } from "../sys/struct.ts";
 import type { UnixSocket } from "../sys/unix_socket.ts";
@@ -39,10 +40,6 @@ const SECCOMP_IOCTL_NOTIF_RECV = 0xc0502100;
 const SECCOMP_IOCTL_NOTIF_SEND = 0xc0182101;
 const SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102;
 const SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1;
-const POLLIN = 1;
-const POLLERR = 8;
-const POLLHUP = 16;
-const Pollfd = struct({ fd: "i32", events: "u16", revents: "u16" });
 
 /** In a second; what comes above is answered without a look at it. */
 const MAX_LOOKS = 1000;
@@ -125,9 +122,8 @@ export class Refusals {
 }
 
 /** False once nobody can ask any more; null while nobody does: to receive would block. */
-function isAsked({ fd }: Fd): boolean | null {
-  const poll = Object.assign(new Pollfd(), { fd, events: POLLIN });
-  libc.poll(poll.bytes, 1, 0);
-  if ((poll.revents & POLLIN) !== 0) return true;
-  return (poll.revents & (POLLERR | POLLHUP)) !== 0 ? false : null;
+function isAsked(listener: Fd): boolean | null {
+  const events = pollNow(listener, POLLIN);
+  if ((events & POLLIN) !== 0) return true;
+  return (events & (POLLERR | POLLHUP)) !== 0 ? false : null;
 }

@@ -2,9 +2,11 @@
 // Starts a deno process that can do what it is granted and no more, by Deno's permissions and by the kernel.
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
-import { check, libc } from "../sys/libc.ts";
+import { writeText } from "../sys/fd.ts";
+import { libc } from "../sys/libc.ts";
+import { SIGKILL } from "../sys/linux.ts";
 import { auditVariable } from "./audit.ts";
-import { Child, pipe, tieToPipe } from "./child.ts";
+import { Child, pipe, tieToPipe, watchChild } from "./child.ts";
 import { closeVariable } from "./closing.ts";
 import {
   configFile,
@@ -21,6 +23,7 @@ import { hasSeccomp } from "./seccomp.ts";
 import { CLOSED, type SeccompOptions } from "./seccomp_filter.ts";
 import type { ConfinedSpawn, Spawned } from "./spawn_worker.ts";
 import { openStdio, type Stdio } from "./stdio.ts";
+import { giveTo } from "./user.ts";
 import type { SandboxLevel, Walls } from "./walls.ts";
 
 export interface ConfinedOptions extends Partial<Walls> {
@@ -35,6 +38,8 @@ export interface ConfinedOptions extends Partial<Walls> {
   readonly seccomp?: SeccompOptions;
   /** It does not close itself: what it runs may be hostile from the first. Starting programs is Landlock's to refuse then. */
   readonly isHostile?: true;
+  /** Whether it goes first where memory runs out: its end costs less than another's. */
+  readonly isExpendable?: true;
   /** For V8's heap, and with `strict` for all of the process. */
   readonly memory?: MemoryLimit;
   /** These become FIRST_FD (closing.ts) and so on in the child. */
@@ -67,6 +72,14 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
   const fds = [...stdio.child, ...options.fds ?? [], life.read.fd];
   const { pid, missing } = await spawn(options, fds, heard?.theirs);
   tieToPipe(life.read, pid);
+  try {
+    options.cgroup?.add(pid);
+    if (options.isExpendable) writeText(`/proc/${pid}/oom_score_adj`, "1000");
+  } catch (error) {
+    libc.kill(pid, SIGKILL);
+    await watchChild(pid);
+    throw error;
+  }
   ours.move();
   const child = new Child(
     pid,
@@ -76,12 +89,6 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
     errors ? readableOf(errors) : null,
     [life.write, input],
   );
-  try {
-    options.cgroup?.add(pid);
-  } catch (error) {
-    await child[Symbol.asyncDispose]();
-    throw error;
-  }
   if (heard !== null) hear(heard.ours, child, audit!, rulesOf(options));
   return child;
 }
@@ -103,10 +110,7 @@ async function spawn(
   const env = { ...denoEnvironment(), ...options.env };
   if (records !== undefined) {
     // It is opened by its name.
-    if (user !== null) {
-      const { uid, gid } = user;
-      check("fchown", libc.fchown(records.record.fd, uid, gid));
-    }
+    if (user !== null) giveTo(user, records.record);
     Object.assign(env, auditVariable(fds.push(records.record.fd) - 1));
   }
   if (closesItself(options)) {

@@ -1,6 +1,7 @@
 // Thread: main
 // The user that a machine's processes run as instead of root.
 import { ManifestError } from "../errors.ts";
+import type { Fd } from "../sys/fd.ts";
 import { check, cString, libc } from "../sys/libc.ts";
 
 export interface User {
@@ -40,20 +41,30 @@ export function findUser(name: string): User {
   }
   const groups = new Uint32Array(MAX_GROUPS);
   const count = Uint32Array.of(MAX_GROUPS);
-  check(
-    `getgrouplist ${name}`,
-    libc.getgrouplist(
-      cString(name),
-      gid,
-      new Uint8Array(groups.buffer),
-      new Uint8Array(count.buffer),
-    ),
+  const result = libc.getgrouplist(
+    cString(name),
+    gid,
+    new Uint8Array(groups.buffer),
+    new Uint8Array(count.buffer),
   );
+  if (result < 0) {
+    throw new ManifestError("user", `${name} is in too many groups`);
+  }
   return { name, uid, gid, groups: [...groups.subarray(0, count[0])] };
 }
 
-/** Gives the user a file or folder that was made for the machine. */
-export function giveTo(user: User | null, path: string): void {
-  if (user === null) return;
-  check(`chown ${path}`, libc.chown(cString(path), user.uid, user.gid));
+/** Gives the user what was made for the machine and is open. */
+export function giveTo({ uid, gid }: User, { fd }: Fd): void {
+  check("fchown", libc.fchown(fd, uid, gid));
+}
+
+/** Lets the user read a folder of ours and the files that are in it by now; it stays ours to change. */
+export function showTo({ gid }: User, folder: string): void {
+  for (const { name, isFile } of Deno.readDirSync(folder)) {
+    if (!isFile) continue;
+    Deno.chmodSync(`${folder}/${name}`, 0o640);
+    Deno.chownSync(`${folder}/${name}`, null, gid);
+  }
+  Deno.chmodSync(folder, 0o710);
+  Deno.chownSync(folder, null, gid);
 }

@@ -19,7 +19,8 @@ export interface WallOptions {
   readonly sandbox?: SandboxLevel;
   /**
    * With `strict`, and for root: the user that all processes of the VM run as, with its groups and no capability. It must
-   * be able to read Deno, its cache, Paddock and what the manifest names, and open /dev/kvm.
+   * be able to read Deno, its cache, Paddock and what the manifest names, and open /dev/kvm; and be the machine's alone:
+   * a thread of this process is that user for a moment, which another process of it could then signal.
    */
   readonly user?: string;
   /**

@@ -4,9 +4,9 @@ import { check, cString, libc } from "./libc.ts";
 import {
   EFD_CLOEXEC,
   EFD_NONBLOCK,
-  F_DUPFD_CLOEXEC,
   O_CLOEXEC,
   O_RDONLY,
+  O_WRONLY,
 } from "./linux.ts";
 
 /** Owns one file descriptor. `close()` is idempotent. */
@@ -61,23 +61,19 @@ export function readText(path: string): string {
   }
 }
 
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
+/** Writes a file that is there, in one call: a word for the kernel. */
+export function writeText(path: string, text: string): void {
+  using file = Fd.open(path, O_WRONLY);
+  const bytes = new TextEncoder().encode(text);
+  check(`write ${path}`, libc.write(file.fd, bytes, bytes.length));
+}
+
+/** What is written to an eventfd. */
+export const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);
 
 /** Adds one to the eventfd with this number; a full counter already holds a signal, so EAGAIN is no loss. */
 export function signalEventFd(fd: number): void {
   libc.write(fd, ONE, 8);
-}
-
-/**
- * As {@linkcode signalEventFd}, for one that somebody else has too: where they made it blocking, it keeps a thread of
- * Deno's blocking pool, and not this one. It may be closed meanwhile.
- */
-export function signalSharedEventFd(fd: number): void {
-  const number = libc.fcntl(fd, F_DUPFD_CLOEXEC, 0);
-  // EMFILE: a signal is not worth more than that.
-  if (number < 0) return;
-  const copy = new Fd(number);
-  libc.writeInPool(copy.fd, ONE, 8).finally(() => copy.close());
 }
 
 /** An eventfd, non-blocking and closed on exec. */

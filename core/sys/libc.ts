@@ -246,14 +246,6 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
-  chown: {
-    parameters: [
-      "buffer", /* const char *path */
-      "u32", /* uid_t */
-      "u32", /* gid_t */
-    ],
-    result: "i32",
-  },
   fchown: {
     parameters: ["i32", /* int fd */ "u32", /* uid_t */ "u32" /* gid_t */],
     result: "i32",

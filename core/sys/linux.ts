@@ -8,6 +8,7 @@ export const O_RDWR = 2;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_PATH = 0o10000000;
+export const O_NOFOLLOW = 0o400000;
 export const O_CLOEXEC = 0o2000000;
 export const SEEK_END = 2;
 export const F_SETFD = 2;
@@ -41,6 +42,12 @@ export const MADV_HUGEPAGE = 14;
 export const MADV_DONTDUMP = 16;
 export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
+
+// asm-generic/poll.h
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 0x10;
 
 // linux/eventfd.h, linux/eventpoll.h
 export const EFD_CLOEXEC = 0o2000000;

@@ -4,7 +4,8 @@
 import { HostError, SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
 import { check, cString, libc } from "./libc.ts";
-import { LOCK_EX, LOCK_NB, O_CREAT, O_RDWR } from "./linux.ts";
+import { LOCK_EX, LOCK_NB, O_CREAT, O_NOFOLLOW, O_RDWR } from "./linux.ts";
+import { realPath } from "./real_path.ts";
 
 const PREFIX = "run-";
 const LOCK = ".lock";
@@ -20,13 +21,20 @@ export function runsFolder(): string {
   const temporary = variable === null
     ? ""
     : Deno.UnsafePointerView.getCString(variable);
-  return `${temporary || "/tmp"}/paddock-${libc.geteuid()}`;
+  const folder = temporary || "/tmp";
+  return `${realPath(folder) ?? folder}/paddock-${libc.geteuid()}`;
 }
 
 /** Makes it where it is missing. Its name is no secret: another user may have been there first. */
 function openRunsFolder(): string {
   const path = runsFolder();
-  Deno.mkdirSync(path, { recursive: true, mode: MODE });
+  try {
+    Deno.mkdirSync(path);
+    // Whatever the umask is.
+    Deno.chmodSync(path, MODE);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+  }
   const { uid, mode, isDirectory } = Deno.lstatSync(path);
   const own = isDirectory && uid === libc.geteuid() && (mode! & 0o022) === 0;
   if (own) return path;
@@ -82,7 +90,7 @@ export async function sweep(parent: string, now = Date.now()): Promise<void> {
 /** Whether nobody has its lock, or it never had one. */
 function isAbandoned(path: string): boolean {
   try {
-    using lock = Fd.open(`${path}/${LOCK}`, O_RDWR);
+    using lock = Fd.open(`${path}/${LOCK}`, O_RDWR | O_NOFOLLOW);
     return libc.flock(lock.fd, LOCK_EX | LOCK_NB) === 0;
   } catch (error) {
     if (error instanceof SysError) return true;

@@ -10,7 +10,6 @@ import type { Child } from "../sandbox/child.ts";
 import { FIRST_FD } from "../sandbox/closing.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
 import { spawnConfined } from "../sandbox/spawn.ts";
-import { giveTo } from "../sandbox/user.ts";
 import type { Walls } from "../sandbox/walls.ts";
 import {
   denoFlags,
@@ -112,8 +111,8 @@ export class DeviceSupervisor {
   async start(): Promise<readonly string[]> {
     const { disk, index } = this.device;
     Deno.mkdirSync(this.#folder, { mode: 0o700 });
-    if (disk !== undefined && createDisk(disk, `devices[${index}]`)) {
-      giveTo(this.#options.walls.user, disk.path);
+    if (disk !== undefined) {
+      createDisk(disk, `devices[${index}]`, this.#options.walls.user);
     }
     const child = await this.#spawn();
     this.#supervised = this.#supervise(child);
@@ -158,6 +157,7 @@ export class DeviceSupervisor {
         // Guest RAM, while it is being mapped.
         spare: 2 * this.#options.ram,
       },
+      isExpendable: true,
       fds: [front.fd, theirs.fd],
       audit: {
         granted: permissions,

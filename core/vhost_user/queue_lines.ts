@@ -6,12 +6,8 @@ import type { IrqWorkerInit } from "../device/irq_worker.ts";
 import { CLOSE_TAG, kickTag } from "../device/kick_tags.ts";
 import type { KickWorkerInit } from "../device/kick_worker.ts";
 import { Epoll } from "../sys/epoll.ts";
-import {
-  EventFd,
-  type Fd,
-  signalEventFd,
-  signalSharedEventFd,
-} from "../sys/fd.ts";
+import { EventFd, type Fd, signalEventFd } from "../sys/fd.ts";
+import { signalSharedEventFd } from "../sys/shared_event_fd.ts";
 import { check, libc } from "../sys/libc.ts";
 import { EFD_NONBLOCK, F_SETFL, O_CLOEXEC } from "../sys/linux.ts";
 
@@ -58,7 +54,7 @@ export class QueueLines {
     const source = fd ?? this.#nobody;
     check("dup3", libc.dup3(source.fd, target.fd, O_CLOEXEC));
     // A call of before may not have come through, such as that of a process that was killed.
-    signalEventFd(target.fd);
+    signalSharedEventFd(target);
   }
 
   /** A queue is kicked through `fd` until that is removed. */
@@ -91,7 +87,7 @@ export class QueueLines {
 
 /** Signals an error to a front end. */
 export function signalError(fd: Fd): void {
-  signalSharedEventFd(fd.fd);
+  signalSharedEventFd(fd);
 }
 
 /** What a front end calls an eventfd may be a pipe that is full: nobody here waits for that. */

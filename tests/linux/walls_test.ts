@@ -106,8 +106,11 @@ labTest(
           },
         );
       }
-      // Guest RAM and half a GiB a process; a processor for the vCPU and each process.
-      assertEquals(await read("memory.max"), `${(256 + 2 * 512) * MiB}`);
+      // Guest RAM, its page tables, and half a GiB a process; a processor for the vCPU and each process.
+      assertEquals(
+        await read("memory.max"),
+        `${(256 + 3 * 0.5 + 2 * 512) * MiB}`,
+      );
       assertEquals(await read("cpu.max"), "300000 100000");
       assertEquals(await read("pids.max"), `${1 + 2 * 128}`);
 
