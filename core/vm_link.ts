@@ -206,15 +206,11 @@ export class VmLink implements VmBackend {
         this.#exit ??= detail as VmExit;
         return;
       case "devicefault": {
-        const { place, message, name: kind } = detail as PlainError;
-        this.#mustKnow(place);
+        const plain = detail as PlainError;
+        this.#mustKnow(plain.place);
         if (!this.#lines.take()) return;
-        const plain = {
-          name: kind,
-          place,
-          message: message.slice(0, MAX_TEXT),
-        };
-        return this.#emit(name, errorOf(plain) as DeviceError);
+        const message = plain.message.slice(0, MAX_TEXT);
+        return this.#emit(name, errorOf({ ...plain, message }) as DeviceError);
       }
       case "log": {
         const { device, message } = detail as VmEvents["log"];

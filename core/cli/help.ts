@@ -75,12 +75,13 @@ Examples
 
 Exit status
     0  The guest powered off, or you pressed Ctrl-A x
-    1  Paddock or the host failed
+    1  Paddock failed, or the host cannot run the machine
     2  The manifest or the arguments are wrong
     3  The guest rebooted
     4  The guest's CPU shut down (triple fault)
     5  KVM reported an internal error
     6  The guest's kernel panicked
+    7  The guest powered off, and a device of the manifest could not start
   129  The terminal went away (SIGHUP)
   130  Interrupted (Ctrl-C)
   143  Terminated (SIGTERM)`;

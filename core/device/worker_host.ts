@@ -285,9 +285,9 @@ export class WorkerHost implements DeviceHost {
     this.#started.resolve();
   }
 
-  #report(problem: string): void {
+  #report(problem: string, absent = false): void {
     const line = problem.replace(/\s+/g, " ").slice(0, MAX_TEXT);
-    const error = new DeviceError(this.name, line);
+    const error = new DeviceError(this.name, line, { absent });
     this.#options.onFault(error);
   }
 
@@ -306,13 +306,14 @@ export class WorkerHost implements DeviceHost {
   #cutOff(problem: string): void {
     if (this.failed) return;
     this.failed = true;
+    const absent = this.declaration === null;
     this.declaration ??= NO_DEVICE;
     Atomics.store(this.#words, QUEUE_COUNT, CUT_OFF);
     ringDevice(this.#words);
     this.#worker?.terminate();
     lowerPriority(this.#mark);
     this.#options.needsReset();
-    this.#report(problem);
+    this.#report(problem, absent);
     this.#settle();
     this.#closed.resolve();
     this.#shared.resolve(false);

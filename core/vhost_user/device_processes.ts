@@ -316,8 +316,10 @@ class DeviceProcess {
     }
   }
 
-  #fault(problem: string): void {
-    this.#events.onFault(new DeviceError(this.device.name, problem));
+  #fault(problem: string, absent = false): void {
+    this.#events.onFault(
+      new DeviceError(this.device.name, problem, { absent }),
+    );
   }
 
   async #supervise(child: Child): Promise<void> {
@@ -356,7 +358,7 @@ class DeviceProcess {
   /** Nobody waits for it any more. */
   #giveUp(problem: string): void {
     removeSocket(this.backEnd.socket);
-    this.#fault(problem);
+    this.#fault(problem, !this.#wasThere);
   }
 
   refuseOther({ index, declared }: DeviceConfig): void {

@@ -174,7 +174,7 @@ Deno.test("help fits 80 columns and names every command, option and exit status"
       ..."new list inspect test serve --options --socket".split(" "),
       ..."--script --force --json --log-level --no-color --help --version"
         .split(" "),
-      ..."Ctrl-A 0 1 2 3 4 5 6 129 130 143".split(" "),
+      ..."Ctrl-A 0 1 2 3 4 5 6 7 129 130 143".split(" "),
     ]
   ) {
     const whole = new RegExp(`(^|[\\s[,])${word}([\\s\\],]|$)`, "m");
