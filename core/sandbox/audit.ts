@@ -23,16 +23,24 @@ export function auditVariable(fd: number): Record<string, string> {
   return { [AUDIT_VARIABLE]: `/proc/self/fd/${fd}` };
 }
 
-/** Reads a record until the process has ended; each attempt that `granted` does not cover is told once, as "read of …". */
+/** What a process was granted, and who hears of the rest. */
+export interface Audit {
+  readonly granted: PermissionSet;
+  /** Where the manifest grants it: "devices[1].permissions"; absent where it is not known whose code it was. */
+  readonly field?: string;
+  /** Called once for each attempt that `granted` does not cover. */
+  readonly onRefused: (attempt: string) => void;
+}
+
+/** Reads a record until the process has ended. */
 export async function listenToAudit(
   pipe: Fd,
-  granted: PermissionSet,
-  onRefused: (attempt: string) => void,
+  { granted, field, onRefused }: Audit,
 ): Promise<void> {
   const told = new Set<string>();
   const lines = new RateLimit(MAX_LINES);
   const onLine = (line: string) => {
-    const attempt = refusedAttempt(line, granted);
+    const attempt = refusedAttempt(line, granted, field);
     if (attempt === null || told.has(attempt)) return;
     if (told.size >= MAX_KINDS || !lines.take()) return;
     told.add(attempt);
@@ -45,6 +53,7 @@ export async function listenToAudit(
 export function refusedAttempt(
   line: string,
   granted: PermissionSet,
+  field?: string,
 ): string | null {
   let entry: { readonly permission?: unknown; readonly value?: unknown } | null;
   try {
@@ -70,7 +79,12 @@ export function refusedAttempt(
     : grants.some((grant) =>
       covers(permission as keyof PermissionSet, grant, asked)
     );
-  return isGranted ? null : tell(permission, asked);
+  if (isGranted) return null;
+  const attempt = tell(permission, asked);
+  // What has no list in a manifest no device gets.
+  return field === undefined || !Object.hasOwn(granted, permission)
+    ? attempt
+    : `${attempt}; to allow it, add it to ${field}.${permission}`;
 }
 
 function tell(permission: string, value: string | null): string {

@@ -2,8 +2,7 @@
 // Starts a deno process that can do what it is granted and no more, by Deno's permissions and by the kernel.
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
-import type { PermissionSet } from "../manifest/built_in.ts";
-import { auditVariable, listenToAudit } from "./audit.ts";
+import { type Audit, auditVariable, listenToAudit } from "./audit.ts";
 import { Child, pipe, tieToPipe } from "./child.ts";
 import { closeVariable } from "./closing.ts";
 import {
@@ -46,11 +45,8 @@ export interface ConfinedOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Whether the child keeps the terminal, and gets its Ctrl-C; else it has a session of its own. */
   readonly terminal?: boolean;
-  /** What Deno refused its code, where that is to be told: all that `granted` does not cover. */
-  readonly audit?: {
-    readonly granted: PermissionSet;
-    readonly onRefused: (attempt: string) => void;
-  };
+  /** What Deno refused its code, where that is to be told. */
+  readonly audit?: Audit;
   readonly stdin?: Stdio;
   readonly stdout?: Stdio;
   readonly stderr?: Stdio;
@@ -83,8 +79,7 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
   ours.move();
   if (record !== null) {
     // It ends with the process, as what that prints does.
-    listenToAudit(record.read, audit!.granted, audit!.onRefused)
-      .catch(() => {});
+    listenToAudit(record.read, audit!).catch(() => {});
   }
   return new Child(
     pid,

@@ -190,7 +190,7 @@ class DeviceProcess {
   }
 
   async #spawn(): Promise<Child> {
-    const { name, module, options, disk, virtio } = this.device;
+    const { name, index, module, options, disk, virtio } = this.device;
     const { sandbox, trace } = this.#options;
     // The process makes no sockets: it gets those that it needs.
     using stack = new DisposableStack();
@@ -228,6 +228,7 @@ class DeviceProcess {
       fds: [front.fd, theirs.fd],
       audit: {
         granted: permissions,
+        field: `devices[${index}].permissions`,
         onRefused: (attempt) => this.#events.onLog(name, attempt),
       },
       stdin: "piped",
