@@ -12,7 +12,7 @@ import type {
 import { checkThere, FileSet } from "./files.ts";
 import { resolveOptions } from "./options.ts";
 import { findProgram, fromFileUrl, resolve, toFileUrl } from "./paths.ts";
-import type { Manifest } from "./schema.ts";
+import type { CheckedManifest } from "./schema.ts";
 import { formatSize, parseSize } from "./size.ts";
 import { quote } from "./text.ts";
 import {
@@ -22,11 +22,11 @@ import {
   type VhostUserDevice,
 } from "./vhost_user.ts";
 
-type Device = Manifest["devices"][number];
+type Device = CheckedManifest["devices"][number];
 
 /** `baseDir` is absolute: paths in the manifest are relative to it. */
 export function resolveManifest(
-  manifest: Manifest,
+  manifest: CheckedManifest,
   baseDir: string,
   registry: Registry,
 ): VmConfig {
@@ -133,7 +133,7 @@ function resolveVirtio(virtio: Device["virtio"], field: string): VirtioConfig {
 }
 
 function resolveBoot(
-  boot: Manifest["boot"],
+  boot: CheckedManifest["boot"],
   absolute: (path: string) => string,
 ): BootConfig {
   if ("flat" in boot) return { kind: "flat", flat: absolute(boot.flat) };

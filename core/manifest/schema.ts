@@ -242,7 +242,12 @@ function device(registry: Registry) {
   for (const [use, entry] of registry) {
     builtIns.set(use, builtInDevice(use, entry));
   }
-  return choice<v.GenericSchema<unknown, v.InferOutput<typeof module>>>(
+  return choice<
+    v.GenericSchema<
+      v.InferInput<typeof module> | v.InferInput<typeof vhostUserDevice>,
+      v.InferOutput<typeof module>
+    >
+  >(
     [...builtIns.values(), vhostUserDevice, module],
     'an object such as { "use": "console" }',
     ({ use }) =>
@@ -285,5 +290,5 @@ export function manifestSchema(registry: Registry) {
   }, "the manifest");
 }
 
-/** A manifest that has the right form; files are not yet looked at. */
-export type Manifest = v.InferOutput<ReturnType<typeof manifestSchema>>;
+/** A manifest that has the right form, with defaults; files are not yet looked at. */
+export type CheckedManifest = v.InferOutput<ReturnType<typeof manifestSchema>>;
