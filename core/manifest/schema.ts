@@ -24,7 +24,8 @@ import {
   word,
 } from "./fields.ts";
 import { optionEntries } from "./options.ts";
-import { nearest, quote } from "./text.ts";
+import { quote } from "./text.ts";
+import { MODULE, useMessage } from "./use.ts";
 import { VHOST_USER, vhostUserEntries } from "./vhost_user.ts";
 
 const PAGE = 4096;
@@ -155,10 +156,6 @@ const virtio = choice(
   () => virtioObject,
 );
 
-/** A file, a package, or a module on the web. */
-const MODULE =
-  /^(\.\.?\/|file:|npm:[^\s]+$|jsr:@[^\s]+$|https:\/\/[^\s]+$|http:\/\/127\.0\.0\.1(:[0-9]+)?\/)/;
-
 const INTEGRITY = 'a hash such as "sha256-…", or false to take whatever comes';
 const notIntegrity = ({ input }: v.BaseIssue<unknown>) =>
   `must be ${INTEGRITY}, not ${quote(input)}`;
@@ -203,27 +200,6 @@ function builtInDevice(use: string, { options }: BuiltIn) {
     },
     "a device",
   );
-}
-
-/** Says why a `use` is neither a built-in device nor a file. */
-function useMessage(use: unknown, builtIns: readonly string[]): string {
-  const names = builtIns.map((name) => `"${name}"`).join(", ");
-  const forms =
-    `${names}, or a module such as "./device.ts" or "npm:name@1.0.0"`;
-  if (typeof use !== "string") return `must be ${forms}, not ${quote(use)}`;
-  if (use.startsWith("http:")) {
-    return `must come over https, not ${
-      quote(use)
-    }; only 127.0.0.1 may do without`;
-  }
-  let meant = nearest(use, builtIns);
-  if (use.startsWith("/")) meant = `file://${use}`;
-  else if (/[/.]/.test(use)) meant = `./${use}`;
-  return meant === undefined || use.includes(":")
-    ? `must be ${forms}, not ${quote(use)}`
-    : `there is no built-in device ${quote(use)}; did you mean ${
-      quote(meant)
-    }?`;
 }
 
 function device(registry: Registry) {

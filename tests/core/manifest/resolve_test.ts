@@ -258,6 +258,19 @@ Deno.test("parseManifest() wants what a device may read to be there, unless it m
   });
 });
 
+Deno.test("parseManifest() says where an example is that is used like a built-in device", () => {
+  const error = assertThrows(
+    () => parseManifest({ devices: [{ use: "dice" }] }, "/", builtInDevices),
+    ManifestError,
+  );
+  const module = new URL("../../../plugins/dice/mod.ts", import.meta.url).href;
+  assertEquals(
+    (error as ManifestError).message,
+    `devices[0].use: "dice" is an example, no built-in device; name its module: "${module}"`,
+  );
+  parseManifest({ devices: [{ use: module }] }, "/", builtInDevices);
+});
+
 Deno.test("parseManifest() makes up names around those that are given", () => {
   const devices = [
     { use: "rng" },
