@@ -22,8 +22,10 @@ export function explain(args: ArgsOf<"explain">): Promise<number> {
 function explainSection(section: string | undefined, json: boolean): void {
   const clauses = section === undefined ? CLAUSES : [known(section)];
   if (json) printLine(JSON.stringify(clauses, null, 2));
-  else if (section === undefined) clauses.forEach(printTitle);
-  else clauses.forEach(printClause);
+  else if (section === undefined) {
+    clauses.forEach(printTitle);
+    readPage().forEach(printPartTitle);
+  } else clauses.forEach(printClause);
 }
 
 function explainPlugin(name: string, json: boolean): void {
