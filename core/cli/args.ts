@@ -215,7 +215,9 @@ function onlyOperand(
     throw new UsageError(`${name} was given an empty name; name a ${operand}`);
   }
   if (operands[0] === undefined && operandRequired) {
-    throw new UsageError(`${name} needs a ${operand}; see paddock --help`);
+    throw new UsageError(
+      `${name} needs a ${operand}; see paddock help ${name}`,
+    );
   }
   return operands[0];
 }

@@ -173,8 +173,8 @@ const BAD: readonly (readonly [string, string])[] = [
     "plugin constructor",
     'Unknown command "plugin constructor"; the commands are new, test, list, inspect, serve',
   ],
-  ["plugin new", "plugin new needs a name; see paddock --help"],
-  ["plugin test", "plugin test needs a module; see paddock --help"],
+  ["plugin new", "plugin new needs a name; see paddock help plugin new"],
+  ["plugin test", "plugin test needs a module; see paddock help plugin test"],
   [
     "plugin inspect a.ts b.ts",
     'plugin inspect takes one module; remove "b.ts"',
