@@ -40,7 +40,7 @@ async function runCommand(args: CliArgs): Promise<number> {
       return await (await import("./core/cli/schema.ts"))
         .schema(args, await registry());
     case "help":
-      return await (await import("./core/cli/help.ts")).help();
+      return await (await import("./core/cli/help.ts")).help(args);
     case "version":
       return await (await import("./core/cli/help.ts")).version();
     default:

@@ -28,12 +28,15 @@ export class HostError extends Error {
 /** A device's code (never the guest's driver) broke its contract or failed. */
 export class DeviceError extends Error {
   override readonly name = "DeviceError";
+  /** The device was never there, and will not be: it could not start. */
+  readonly absent: boolean;
   constructor(
     readonly device: string,
     problem: string,
-    options?: ErrorOptions,
+    { absent = false, ...options }: ErrorOptions & { absent?: boolean } = {},
   ) {
     super(`device ${device}: ${problem}`, options);
+    this.absent = absent;
   }
 }
 

@@ -29,6 +29,13 @@ export {
 export type { BootSourceOptions } from "./image/boot_source.ts";
 export type { MachineStatistics } from "./vcpu/vcpu_set.ts";
 export type { BootConfig, DeviceConfig, VmConfig } from "./manifest/config.ts";
+export type {
+  Manifest,
+  ManifestBoot,
+  ManifestDevice,
+  ManifestPermissions,
+  ManifestVirtio,
+} from "./manifest/manifest.ts";
 export type { TraceEvent, TraceKind } from "./virtio/trace.ts";
 export {
   type ExitReason,

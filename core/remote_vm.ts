@@ -85,10 +85,10 @@ function spawnVm(
       paths: permissions.run.length === 0,
     },
     fds: [broker.fd],
-    // Whose code it was, Deno does not say.
     ...walls.sandbox === "off" ? {} : {
       audit: {
         granted: permissions,
+        ...onlyPlugin(config),
         loaded,
         onRefused: (attempt) => log("warning", "vm", attempt),
       },
@@ -97,6 +97,15 @@ function spawnVm(
     stdout: "piped",
     stderr: "piped",
   });
+}
+
+/** Where its grants are, if there is only one in the VM's process: whose code it was, Deno does not say. */
+function onlyPlugin({ devices }: VmConfig): { field?: string } {
+  const [plugin, other] = devices.filter(({ backEnd, builtIn }) =>
+    backEnd === undefined && !builtIn
+  );
+  if (plugin === undefined || other !== undefined) return {};
+  return { field: `devices[${plugin.index}].permissions` };
 }
 
 /** The sockets that a VM may be connected to, by its devices' indices. */

@@ -5,6 +5,7 @@ import { ManifestError } from "./errors.ts";
 import { log } from "./log.ts";
 import type { MachineStatistics } from "./vcpu/vcpu_set.ts";
 import { isApart, type VmConfig } from "./manifest/config.ts";
+import type { Manifest } from "./manifest/manifest.ts";
 import type { DevicePort } from "./plugin.ts";
 import type {
   EmitVmEvent,
@@ -45,7 +46,7 @@ export async function starterOf(
 }
 
 /** A manifest: a path or URL of a `vm.json`, or its content as an object. */
-export type ManifestSource = string | URL | Readonly<Record<string, unknown>>;
+export type ManifestSource = string | URL | Manifest;
 
 /** What the log gets of an event, at once, whether the start succeeds or not. */
 const RECORDED: {

@@ -33,7 +33,7 @@ export interface VmEvents {
   guestpanic: null;
   /** A driver in the guest broke the virtio specification. */
   drivererror: { device: string; section: string; message: string };
-  /** A device's code failed. The VM goes on without it until the driver resets it. */
+  /** A device's code failed. The VM goes on without it until the driver resets it, or for good where it is `absent`. */
   devicefault: DeviceError;
   /** A device has something to say. */
   log: { device: string; message: string };

@@ -55,11 +55,11 @@ export class VmFilter {
   tell(name: Exclude<keyof VmEvents, "exit">, detail: unknown): void {
     switch (name) {
       case "devicefault": {
-        const { place, message, name: kind } = detail as PlainError;
-        this.mustKnow(place);
+        const plain = detail as PlainError;
+        this.mustKnow(plain.place);
         if (!this.#lines.take()) return;
-        const plain = { name: kind, place, message: shorten(message) };
-        return this.#emit(name, errorOf(plain) as DeviceError);
+        const message = shorten(plain.message);
+        return this.#emit(name, errorOf({ ...plain, message }) as DeviceError);
       }
       case "log": {
         const { device, message } = detail as VmEvents["log"];

@@ -55,6 +55,8 @@ export interface PlainError {
   readonly message: string;
   /** Of a ManifestError: the field; of a DeviceError: the device. */
   readonly place: string;
+  /** Of a DeviceError. */
+  readonly absent?: true;
 }
 
 export function plainError(error: unknown): PlainError {
@@ -66,18 +68,23 @@ export function plainError(error: unknown): PlainError {
     : error instanceof DeviceError
     ? error.device
     : "";
-  return { name: error.name, message: error.message, place };
+  const absent = error instanceof DeviceError && error.absent
+    ? { absent: true } as const
+    : {};
+  return { name: error.name, message: error.message, place, ...absent };
 }
 
 /** The error that {@linkcode plainError} made data of. */
-export function errorOf({ name, message, place }: PlainError): Error {
+export function errorOf({ name, message, place, absent }: PlainError): Error {
   const rest = (prefix: string) =>
     message.startsWith(prefix) ? message.slice(prefix.length) : message;
   switch (name) {
     case "ManifestError":
       return new ManifestError(place, rest(`${place}: `));
     case "DeviceError":
-      return new DeviceError(place, rest(`device ${place}: `));
+      return new DeviceError(place, rest(`device ${place}: `), {
+        absent: absent === true,
+      });
     default:
       return new HostError(message);
   }

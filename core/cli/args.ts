@@ -5,6 +5,7 @@ import { parseArgs } from "@std/cli/parse-args";
 import { TRACE_KINDS, type TraceKind } from "../virtio/trace.ts";
 import type { SandboxLevel, WallOptions } from "../sandbox/walls.ts";
 import { nearest, quote } from "../manifest/text.ts";
+import { allOptions, COMMANDS, splitCommand, topicOf } from "./commands.ts";
 import {
   PLUGIN_COMMANDS,
   type PluginCommand,
@@ -47,7 +48,8 @@ export type Command =
   | { readonly command: "explain"; readonly section: string | undefined }
   | { readonly command: "schema" }
   | PluginCommand
-  | { readonly command: "help" }
+  /** Undefined: the overview. */
+  | { readonly command: "help"; readonly topic: string | undefined }
   | { readonly command: "version" };
 
 export type CliArgs = GlobalArgs & Command;
@@ -57,28 +59,6 @@ export type ArgsOf<Name extends Command["command"]> =
   & GlobalArgs
   & Extract<Command, { readonly command: Name }>;
 
-/** What a command takes. */
-interface Takes {
-  /** What its one operand is. */
-  readonly operand?: string;
-  readonly operandRequired?: true;
-  /** Its own options. */
-  readonly options: readonly string[];
-}
-
-const COMMANDS: Readonly<Record<string, Takes>> = {
-  run: {
-    operand: "manifest",
-    options: ["cgroup", "sandbox", "script", "trace", "user", "watch"],
-  },
-  init: { operand: "directory", options: ["force"] },
-  check: { operand: "manifest", options: [] },
-  permissions: { operand: "manifest", options: [] },
-  doctor: { options: [] },
-  schema: { options: [] },
-  explain: { operand: "section", options: [] },
-  ...PLUGIN_COMMANDS,
-};
 const SANDBOX_LEVELS = ["off", "deno", "strict"] as const;
 const LOG_LEVELS = ["debug", "info", "warning", "error"] as const;
 const FLAGS = ["help", "version", "json", "color", "force", "watch"];
@@ -107,7 +87,8 @@ export function parseCliArgs(argv: readonly string[]): CliArgs {
     json: flags.json === true,
     color: flags.color === true,
   };
-  if (flags.help === true) return { ...global, command: "help" };
+  const asksHelp = flags.help === true || flags._[0] === "help";
+  if (asksHelp) return { ...global, command: "help", topic: topicOf(flags._) };
   if (flags.version === true) return { ...global, command: "version" };
   const { name, operands } = splitCommand(flags._);
   const operand = onlyOperand(name, operands);
@@ -239,47 +220,6 @@ function traceKinds(value: string | undefined): TraceKind[] {
   });
 }
 
-/** A first word that looks like a file is a manifest to run. */
-function splitCommand(
-  words: readonly string[],
-): { name: string; operands: readonly string[] } {
-  const [first, ...rest] = words;
-  if (first === undefined) return { name: "run", operands: [] };
-  if (first === "plugin") return splitFamily(first, rest);
-  if (Object.hasOwn(COMMANDS, first)) return { name: first, operands: rest };
-  if (/[./]/.test(first)) return { name: "run", operands: words };
-  throw unknownCommand(first, "");
-}
-
-/** The second word of a command that has two. */
-function splitFamily(
-  family: string,
-  [second, ...operands]: readonly string[],
-): { name: string; operands: readonly string[] } {
-  const name = `${family} ${second}`;
-  if (Object.hasOwn(COMMANDS, name)) return { name, operands };
-  if (second !== undefined) throw unknownCommand(second, `${family} `);
-  throw new UsageError(
-    `${family} needs a command: ${commandsOf(`${family} `).join(", ")}`,
-  );
-}
-
-/** First words of all commands, or second ones of a family. */
-function commandsOf(family: string): string[] {
-  const words = Object.keys(COMMANDS).filter((name) => name.startsWith(family))
-    .map((name) => name.slice(family.length).split(" ")[0]!);
-  return [...new Set(words)];
-}
-
-function unknownCommand(word: string, family: string): UsageError {
-  const known = commandsOf(family);
-  const meant = nearest(word, known);
-  const remedy = meant === undefined
-    ? `the commands are ${known.join(", ")}`
-    : `did you mean ${family}${meant}?`;
-  return new UsageError(`Unknown command ${quote(family + word)}; ${remedy}`);
-}
-
 function onlyOperand(
   name: string,
   operands: readonly string[],
@@ -294,7 +234,9 @@ function onlyOperand(
     throw new UsageError(`${name} was given an empty name; name a ${operand}`);
   }
   if (operands[0] === undefined && operandRequired) {
-    throw new UsageError(`${name} needs a ${operand}; see paddock --help`);
+    throw new UsageError(
+      `${name} needs a ${operand}; see paddock help ${name}`,
+    );
   }
   return operands[0];
 }
@@ -314,8 +256,4 @@ function checkOptions(name: string, flags: ParsedFlags): void {
       }, not to ${name}; remove it`,
     );
   }
-}
-
-function allOptions(): string[] {
-  return Object.values(COMMANDS).flatMap(({ options }) => options);
 }

@@ -15,6 +15,7 @@ import { readText } from "../sys/fd.ts";
 import { libc } from "../sys/libc.ts";
 import type { ArgsOf } from "./args.ts";
 import { printLine, useColor } from "./output.ts";
+import { hasWorkerOptions } from "./worker_options.ts";
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -42,6 +43,7 @@ export function doctor(args: ArgsOf<"doctor">): Promise<number> {
 export function examine(): Finding[] {
   return [
     denoFinding(),
+    ...workerFindings(),
     memoryFinding(),
     landlockFinding(),
     seccompFinding(),
@@ -71,6 +73,17 @@ function denoFinding(): Finding {
   if (!old) return { check: "Deno", state: "ok", found };
   const remedy = `update to ${DENO.join(".")} or newer: deno upgrade`;
   return { check: "Deno", state: "warning", found, remedy };
+}
+
+function workerFindings(): Finding[] {
+  const check = "worker permissions";
+  const has = hasWorkerOptions();
+  if (has === null) return [];
+  if (has) return [{ check, state: "ok", found: "a device can have its own" }];
+  const found = "missing: no device can have its own";
+  const remedy =
+    'add --unstable-worker-options, or "unstable": ["worker-options"] to deno.json';
+  return [{ check, state: "failed", found, remedy }];
 }
 
 function memoryFinding(): Finding {
@@ -184,6 +197,7 @@ function kernelModeFinding(probe: ProbeResult): Finding {
     probe.native ? "native" : "emulated"
   }, ${speed} M instr/s${refused}`;
   if (canRunLinux(probe)) return { check, state: "ok", found };
-  const remedy = "Linux will not boot here; use hardware KVM, or deno task lab";
+  const remedy =
+    "Linux will not boot here: deno task start boots it in the lab, in software";
   return { check, state: "warning", found, remedy };
 }

@@ -3,10 +3,8 @@
 // cites asks for.
 import { type Clause, CLAUSES, findClause } from "../virtio/clauses.ts";
 import { type ArgsOf, UsageError } from "./args.ts";
-import { printLine } from "./output.ts";
+import { printLine, WIDTH, wrap } from "./output.ts";
 import { findPart, type PagePart, readPage } from "./plugin_page.ts";
-
-const WIDTH = 80;
 
 /** What the name of a part of the plugin API begins with; alone, it means all of them. */
 const PLUGIN = "plugin";
@@ -24,8 +22,10 @@ export function explain(args: ArgsOf<"explain">): Promise<number> {
 function explainSection(section: string | undefined, json: boolean): void {
   const clauses = section === undefined ? CLAUSES : [known(section)];
   if (json) printLine(JSON.stringify(clauses, null, 2));
-  else if (section === undefined) clauses.forEach(printTitle);
-  else clauses.forEach(printClause);
+  else if (section === undefined) {
+    clauses.forEach(printTitle);
+    readPage().forEach(printPartTitle);
+  } else clauses.forEach(printClause);
 }
 
 function explainPlugin(name: string, json: boolean): void {
@@ -58,12 +58,5 @@ function printTitle({ section, title }: Clause): void {
 
 function printClause(clause: Clause): void {
   printLine(`virtio-v1.3 §${clause.section}, ${clause.title}`);
-  let line = "";
-  for (const word of clause.asks.split(" ")) {
-    if (line.length + 1 + word.length > WIDTH) {
-      printLine(line);
-      line = word;
-    } else line = line === "" ? word : `${line} ${word}`;
-  }
-  printLine(line);
+  wrap(clause.asks, WIDTH).forEach(printLine);
 }

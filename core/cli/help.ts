@@ -1,96 +1,120 @@
 // Thread: main
-// `paddock --help` and `paddock --version`.
-
+// `paddock --help`, a command's own help, and `paddock --version`.
 import config from "../../deno.json" with { type: "json" };
-import { printLine } from "./output.ts";
+import type { ArgsOf } from "./args.ts";
+import { commandsIn } from "./commands.ts";
+import {
+  COMMAND_HELP,
+  EXAMPLES,
+  KEYS,
+  type OptionHelp,
+  OPTIONS,
+  STATUSES,
+  WORDS,
+} from "./help_pages.ts";
+import { printLine, WIDTH, wrap } from "./output.ts";
 
 /** The version that deno.json gives. */
 export const VERSION: string = config.version;
 
-/** Fits 80 columns. */
-export const HELP =
-  `Paddock ${VERSION}: virtual machines on KVM, with devices in TypeScript
+/** Where the second column begins. */
+const COLUMN = 32;
 
-Usage
-  paddock [run] [manifest]      Start a machine and connect the terminal to it
-  paddock init [directory]      Write vm.json, and its schema for your editor
-  paddock check [manifest]      Check a manifest and its files; start nothing
-  paddock permissions [manifest]
-                                Print the deno command, with the least flags,
-                                that runs a manifest
-  paddock doctor                Say whether this host can run machines
-  paddock schema                Print the manifest's JSON Schema
-  paddock explain [section]     Say what a section of the virtio specification
-                                asks for, as a diagnosis cites it: 2.7.5; or
-                                a part of the plugin API: plugin.queues
-  paddock plugin new <name>     Write a device that works, to start from
-  paddock plugin test <module>
-                                Run the conformance kit on a device; no KVM
-  paddock plugin inspect <module>
-                                Print what a device declares
-  paddock plugin list [manifest]
-                                List built-in devices, examples, and those of
-                                a manifest
-  paddock plugin serve <module> --socket PATH
-                                Serve a device to another VMM by vhost-user
+/** The overview; without a command it is what `paddock --help` prints. Pages fit 80 columns. */
+export function helpPage(topic?: string): string {
+  const parts = topic === undefined
+    ? overview()
+    : commandsIn(topic).length > 1
+    ? familyPage(topic)
+    : commandPage(commandsIn(topic)[0]!);
+  return parts.map((lines) => lines.join("\n")).join("\n\n");
+}
 
-  The manifest is vm.json unless you name one. Where there is none, run and
-  check take the one that init would write: Debian's kernel, one CPU, 512M, a
-  console, a 64M disk and a random number generator. A module is a built-in
-  device's name, a file, a folder with mod.ts, or a URL.
+function overview(): string[][] {
+  return [
+    [
+      `Paddock ${VERSION}: virtual machines on KVM, with devices in TypeScript`,
+    ],
+    ["Usage", ...usageLines(Object.keys(COMMAND_HELP))],
+    wrap(WORDS, WIDTH - 2).map((line) => `  ${line}`),
+    ["Options", ...Object.values(OPTIONS).flatMap(optionOfAll)],
+    ["In a machine", ...KEYS.flatMap(([key, does]) => row(key, does))],
+    ["Examples", ...EXAMPLES.flatMap(([line, does]) => row(line, does))],
+    ["Exit status", ...statusLines()],
+  ];
+}
 
-Options
-      --script FILE             run: a shell script that the guest runs before
-                                it powers off; overrides boot.script
-      --trace=mmio,ring,irq     run: trace register accesses, virtqueues and
-                                interrupts to stderr, with --json as JSON
-      --sandbox LEVEL           run: strict (default): the machine's process has
-                                the rights that the manifest needs, by Deno and
-                                by the kernel; deno: by Deno only; off: this
-                                process runs it
-      --user NAME               run, as root: whom the machine runs as
-      --cgroup DIR              run: a folder of cgroup v2; the machine gets a
-                                group in it that limits memory, CPU and threads
-      --watch                   run: reload a plugin into the running machine
-                                when its files change
-      --force                   init, plugin new: overwrite files that exist
-      --options JSON            plugin test, serve: the device's options, as a
-                                manifest has them beside "use"
-      --permissions JSON        plugin test, serve: what the device is granted,
-                                as in a manifest; nothing by default
-      --socket PATH             plugin serve: where the other VMM connects
-      --json                    Results as JSON; for run, the log as JSON lines
-      --log-level LEVEL         debug, info (default), warning or error
-      --no-color                No colour; so does the variable NO_COLOR
-  -h, --help                    This page
-  -V, --version                 The version
+/** Of commands of two words that have the first in common. */
+function familyPage(family: string): string[][] {
+  return [
+    [`Usage: paddock ${family} <command>`],
+    ["Commands", ...usageLines(commandsIn(family))],
+    [`paddock help ${family} <command> says more of each.`],
+  ];
+}
 
-In a machine
-  Ctrl-A x                      Power it off at once
-  Ctrl-A Ctrl-A                 Send Ctrl-A to it
+function commandPage(command: string): string[][] {
+  const { usage, summary, more = [], options, examples } =
+    COMMAND_HELP[command as keyof typeof COMMAND_HELP];
+  const isRun = command === "run";
+  const own = options.map((name) => OPTIONS[name]!);
+  return [
+    [
+      `Usage: paddock ${usage}${options.length > 0 ? " [options]" : ""}`,
+    ],
+    wrap(`${summary}.`, WIDTH),
+    ...more.map((text) => wrap(text, WIDTH)),
+    ...own.length === 0 ? [] : [
+      ["Options", ...own.flatMap(({ form, text }) => row(indent(form), text))],
+    ],
+    ...isRun
+      ? [["In the machine", ...KEYS.flatMap(([key, does]) => row(key, does))]]
+      : [],
+    [
+      examples.length > 1 ? "Examples" : "Example",
+      ...examples.map((line) => `  ${line}`),
+    ],
+    ...isRun ? [["Exit status", ...statusLines()]] : [],
+  ];
+}
 
-Examples
-  paddock                       Boot Debian's kernel into a shell
-  paddock init web && paddock web/vm.json
-  paddock run --script tests.sh ci.json
-  paddock check --json vm.json
-  paddock plugin new heartbeat && paddock plugin test heartbeat
+function usageLines(commands: readonly string[]): string[] {
+  return commands.flatMap((command) => {
+    const { usage, summary } =
+      COMMAND_HELP[command as keyof typeof COMMAND_HELP];
+    return row(`paddock ${usage}`, summary);
+  });
+}
 
-Exit status
-    0  The guest powered off, or you pressed Ctrl-A x
-    1  Paddock or the host failed
-    2  The manifest or the arguments are wrong
-    3  The guest rebooted
-    4  The guest's CPU shut down (triple fault)
-    5  KVM reported an internal error
-    6  The guest's kernel panicked
-  129  The terminal went away (SIGHUP)
-  130  Interrupted (Ctrl-C)
-  143  Terminated (SIGTERM)`;
+function optionOfAll({ form, owners, text }: OptionHelp): string[] {
+  return row(indent(form), owners === undefined ? text : `${owners}: ${text}`);
+}
 
-/** Prints the help page. */
-export function help(): Promise<number> {
-  printLine(HELP);
+/** Short options stand before the long ones. */
+function indent(form: string): string {
+  return form.startsWith("--") ? `    ${form}` : form;
+}
+
+function statusLines(): string[] {
+  return STATUSES.map(([status, means]) =>
+    `  ${`${status}`.padStart(3)}  ${means}`
+  );
+}
+
+/** Two columns; the second begins on a line of its own where the first is long. */
+function row(first: string, second: string): string[] {
+  const lines = second === "" ? [] : wrap(second, WIDTH - COLUMN);
+  const head = `  ${first}`;
+  const rest = lines.map((line) => " ".repeat(COLUMN) + line);
+  if (lines.length === 0 || head.length > COLUMN - 2) return [head, ...rest];
+  return [head.padEnd(COLUMN) + lines[0], ...rest.slice(1)];
+}
+
+/** Prints the overview, or a command's page. */
+export function help(
+  { topic }: Pick<ArgsOf<"help">, "topic">,
+): Promise<number> {
+  printLine(helpPage(topic));
   return Promise.resolve(0);
 }
 

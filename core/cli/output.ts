@@ -17,6 +17,22 @@ function writeAll(
   }
 }
 
+/** Columns of a page. */
+export const WIDTH = 80;
+
+/** Text as lines of at most `width` columns, broken between words. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === "" ? word : `${line} ${word}`;
+  }
+  return [...lines, line];
+}
+
 /** A line of a command's result. */
 export function printLine(line: string): void {
   writeAll(Deno.stdout, `${line}\n`);

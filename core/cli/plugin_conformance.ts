@@ -1,6 +1,11 @@
 // Thread: main
 // `paddock plugin test`: runs the conformance kit on a device, and prints what came of each check.
-import type { Check, Report } from "../conformance/check.ts";
+import {
+  type Check,
+  type Refusal,
+  refusalIn,
+  type Report,
+} from "../conformance/check.ts";
 import { testPlugin } from "../conformance/kit.ts";
 import { HostDisk } from "../device/host_disk.ts";
 import {
@@ -60,6 +65,8 @@ export async function pluginTest(
       json ? printLine(JSON.stringify(check)) : print(check, color),
   });
   printEnd(report, json);
+  const refusal = refusalIn(report.checks.at(-1)?.detail ?? "");
+  if (!json && refusal !== null) printRemedy(refusal, args.permissions);
   return report.failed === 0 && report.stopped === null ? 0 : 1;
 }
 
@@ -84,4 +91,17 @@ function printEnd(report: Report, json: boolean): void {
     printLine(`${notRun.length} checks were not run: ${stopped}`);
   }
   printLine(`${passed} passed, ${failed} failed`);
+}
+
+/** All of the option, with what is missing. */
+function printRemedy(
+  { permission, value }: Refusal,
+  granted: PermissionSet,
+): void {
+  const lists = Object.entries({
+    ...granted,
+    [permission]: [...granted[permission], value ?? "…"],
+  }).filter(([, list]) => list.length > 0)
+    .map(([kind, list]) => `"${kind}": ${JSON.stringify(list)}`);
+  printLine(`Try again with --permissions '{ ${lists.join(", ")} }'`);
 }

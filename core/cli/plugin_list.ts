@@ -4,6 +4,7 @@ import type { ModuleDeclaration } from "../device/module_declaration.ts";
 import { ManifestError } from "../errors.ts";
 import type { Registry } from "../manifest/built_in.ts";
 import type { BackEndConfig } from "../manifest/config.ts";
+import { exampleFolders } from "../manifest/examples.ts";
 import { loadManifest } from "../manifest/load.ts";
 import { oneLine } from "../manifest/text.ts";
 import { deviceTypeName } from "../virtio/device_types.ts";
@@ -16,9 +17,6 @@ import {
   findModule,
   type FoundModule,
 } from "./plugin_module.ts";
-
-/** Worked examples, which lie beside the product. */
-const EXAMPLES = new URL("../../plugins/", import.meta.url);
 
 interface Listed extends FoundModule {
   /** Where it comes from. */
@@ -55,32 +53,11 @@ export async function pluginList(
 }
 
 function examples(registry: Registry): Listed[] {
-  return [...foldersOf(EXAMPLES)].sort().map((folder) => ({
+  return exampleFolders().map((folder) => ({
     from: "example",
     backEnd: undefined,
     ...findModule(folder, registry),
   }));
-}
-
-/** Folders with a module in them; none where the examples were not installed. */
-function* foldersOf(url: URL): Generator<string> {
-  if (url.protocol !== "file:") return;
-  const path = decodeURIComponent(url.pathname);
-  try {
-    for (const { name, isDirectory } of Deno.readDirSync(path)) {
-      if (isDirectory && exists(`${path}${name}/mod.ts`)) yield path + name;
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  }
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isFile;
-  } catch {
-    return false;
-  }
 }
 
 function usedBy(manifest: string, registry: Registry): Listed[] {

@@ -5,10 +5,12 @@ import { inspectModule } from "../device/inspect.ts";
 import type { ModuleDeclaration } from "../device/module_declaration.ts";
 import { ManifestError } from "../errors.ts";
 import type { BuiltIn, PermissionSet, Registry } from "../manifest/built_in.ts";
+import { exampleModule } from "../manifest/examples.ts";
 import type { OptionSchema } from "../manifest/options.ts";
 import { resolve, toFileUrl } from "../manifest/paths.ts";
 import { kindOf } from "../manifest/resolve.ts";
 import { nearest, oneLine, quote } from "../manifest/text.ts";
+import type { PermissionAsks } from "../plugin.ts";
 import { UsageError } from "./usage.ts";
 
 export interface FoundModule {
@@ -41,6 +43,14 @@ function moduleFile(use: string, registry: Registry): string {
   if (info?.isFile) return path;
   const inside = resolve(path, MODULE_NAME);
   if (info !== null && statOf(inside) !== null) return inside;
+  const example = exampleModule(use);
+  if (example !== null) {
+    throw new UsageError(
+      `${
+        quote(use)
+      } is an example, no built-in device; name its module: ${example}`,
+    );
+  }
   const names = [...registry.keys()];
   const meant = /[./]/.test(use) ? undefined : nearest(use, names);
   if (meant !== undefined) {
@@ -74,25 +84,43 @@ export async function declarationOf(
   throw new ManifestError("", `${quote(module)} ${declaration}`);
 }
 
-/** What a device asks for, as in "net <url>": a word in angle brackets is an option, whose value is meant. */
+/** What a device asks for, as in "net: the value of option url". */
 export function asksOf(
   { builtIn }: FoundModule,
   { permissions, options }: ModuleDeclaration,
 ): string[] {
   const asks = builtIn === undefined
-    ? Object.entries(permissions)
-    // What its options make the host grant, shown with their names for values.
-    : Object.entries(
-      builtIn.configure(namesAsValues(options)).permissions ?? {},
-    );
-  return asks.flatMap(([kind, values]) =>
+    ? permissions
+    : impliedAsks(builtIn, options);
+  return Object.entries(asks).flatMap(([kind, values]) =>
     values.map((value) =>
       typeof value === "string"
-        ? `${kind} ${oneLine(value)}`
-        : `${kind} <${oneLine(value.option)}>`
+        ? `${kind}: ${oneLine(value)}`
+        : `${kind}: the value of option ${oneLine(value.option)}`
     )
   );
 }
+
+/** What a built-in device's options make the host grant: it is asked with their names for values. */
+function impliedAsks(
+  builtIn: BuiltIn,
+  options: Readonly<Record<string, OptionSchema>>,
+): PermissionAsks {
+  const { permissions = {} } = builtIn.configure(namesAsValues(options));
+  return Object.fromEntries(
+    Object.entries(permissions).map(([kind, values]) => [
+      kind,
+      values.map((value) => {
+        const option = Object.keys(options).find((name) =>
+          value === markOf(name)
+        );
+        return option === undefined ? value : { option };
+      }),
+    ]),
+  );
+}
+
+const markOf = (name: string) => `<${name}>`;
 
 function namesAsValues(
   options: Readonly<Record<string, OptionSchema>>,
@@ -100,7 +128,7 @@ function namesAsValues(
   return Object.fromEntries(
     Object.entries(options).map(([name, option]) => [
       name,
-      option.type === "path" ? `<${name}>` : option.default,
+      option.type === "path" ? markOf(name) : option.default,
     ]),
   );
 }

@@ -3,38 +3,16 @@
 import { beforeFirstRecord } from "../log.ts";
 import { readManifestOrDefault } from "../manifest/source.ts";
 import { formatTrace } from "../virtio/trace.ts";
-import {
-  type ExitReason,
-  starterOf,
-  Vm,
-  type VmEvents,
-  type VmExit,
-} from "../vm.ts";
+import { starterOf, Vm, type VmEvents } from "../vm.ts";
 import type { ArgsOf } from "./args.ts";
+import { type Ending, report, statusOf } from "./ending.ts";
+import { LinuxWatch } from "./linux_watch.ts";
 import { printNote } from "./output.ts";
 import { Terminal } from "./terminal.ts";
 import { watchPlugins } from "./watch.ts";
 
-/** Exit statuses, as `--help` lists them. */
-const STATUS: Readonly<Record<ExitReason, number>> = {
-  "poweroff": 0,
-  "stopped": 0,
-  "failure": 1,
-  "reboot": 3,
-  "triple-fault": 4,
-  "internal-error": 5,
-  "panic": 6,
-  "killed": 1,
-};
 /** 128 and the signal's number, as shells have it. */
 const SIGNALS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
-
-/** What the user may do about an end that is not the guest's wish. */
-const HINT: Partial<Record<ExitReason, string>> = {
-  "internal-error":
-    "this host's KVM cannot run the guest; see `paddock doctor`",
-  "triple-fault": "the guest's kernel broke down before it could say why",
-};
 
 export async function run(args: ArgsOf<"run">): Promise<number> {
   beforeFirstRecord(async () =>
@@ -57,12 +35,23 @@ export async function run(args: ArgsOf<"run">): Promise<number> {
   });
   using _watcher = args.watch ? watchPlugins(vm) : null;
   const output = connect(vm, terminal);
-  const exit = await vm.wait();
+  const ending = await endOf(vm, args);
   // The reader of stdout may have stalled; then a signal must end this all the same.
   await Promise.race([output, interrupted.promise]);
   for (const remove of listeners) remove();
-  report(args, exit);
-  return status ?? STATUS[exit.reason];
+  report(ending, args.json);
+  return status ?? statusOf(ending);
+}
+
+/** Waits for the end of a machine that has just started. */
+async function endOf(vm: Vm, { manifest }: ArgsOf<"run">): Promise<Ending> {
+  const absent = new Set<string>();
+  vm.on("devicefault", (error) => {
+    if (error.absent) absent.add(error.device);
+  });
+  using linux = new LinuxWatch(vm, { manifest });
+  const exit = await vm.wait();
+  return { ...linux.verdict ?? exit, absent: [...absent] };
 }
 
 async function start(
@@ -125,11 +114,4 @@ function traceTo(args: ArgsOf<"run">): (detail: VmEvents["trace"]) => void {
         : `${time.padStart(11)}  ${formatTrace(device, event)}`,
     );
   };
-}
-
-function report(args: ArgsOf<"run">, exit: VmExit): void {
-  const { reason, detail } = exit;
-  if (args.json) return printNote(JSON.stringify({ event: "exit", ...exit }));
-  const hint = HINT[reason];
-  printNote(`paddock: ${detail}${hint === undefined ? "" : `; ${hint}`}`);
 }

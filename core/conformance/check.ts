@@ -1,5 +1,6 @@
 // Thread: main
 // A check of the conformance kit: what it is called, what the contract asks, and what came of it.
+import type { PermissionName } from "../plugin.ts";
 import type { Bench } from "./bench.ts";
 
 /** What came of one check; plain data. */
@@ -36,6 +37,28 @@ export interface PlannedCheck {
 /** The device did not do what the contract asks; the message says what it did. */
 export class Finding extends Error {
   override readonly name = "Finding";
+}
+
+/** What Deno refused a device. */
+export interface Refusal {
+  readonly permission: PermissionName;
+  /** Null where Deno does not say. */
+  readonly value: string | null;
+}
+
+/** What Deno refused, by the words of its error in a check's detail. */
+export function refusalIn(detail: string): Refusal | null {
+  const found =
+    /Requires (read|write|net|env|run|import) access(?: to "([^"]*)")?/
+      .exec(detail);
+  if (found === null) return null;
+  const [, permission, value = null] = found;
+  return { permission: permission as PermissionName, value };
+}
+
+/** 'read of "/etc/hosts"'. */
+export function refusedText({ permission, value }: Refusal): string {
+  return value === null ? permission : `${permission} of "${value}"`;
 }
 
 /** "virtio-v1.3 §2.5.2". */

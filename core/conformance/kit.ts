@@ -9,6 +9,8 @@ import {
   Finding,
   messageOf,
   type PlannedCheck,
+  refusalIn,
+  refusedText,
   type Report,
 } from "./check.ts";
 import { burst, malformed, shapes, withoutFeatures } from "./data_checks.ts";
@@ -47,6 +49,10 @@ const DECLARES = {
   asks:
     "A module's default export is defineDevice({ … }), and loading it needs no permission.",
 } as const;
+
+/** Of a check that Deno made fail. */
+const ASKS_FIRST =
+  "What a device needs it asks for, in permissions of its declaration, and is granted.";
 
 const STARTS: PlannedCheck = {
   name: "it starts, and declares itself in time",
@@ -124,9 +130,12 @@ async function runAll(
   const checks = [STARTS, ...plan(bench)];
   const started = performance.now();
   let failed = false;
+  let refused: string | null = null;
   for (const [i, planned] of checks.entries()) {
     const limit = failed ? FAILED_LIMIT_MS : LIMIT_MS;
-    const stopped = bench.machine.host.failed
+    const stopped = refused !== null
+      ? `it is not granted ${refused}`
+      : bench.machine.host.failed
       ? "the device was cut off"
       : performance.now() - started > limit
       ? `the device takes over ${limit / 1000} s`
@@ -136,7 +145,10 @@ async function runAll(
     }
     const check = await runCheck(planned, bench);
     failed ||= !check.ok;
-    record(check);
+    // All that come later would fail of the same.
+    const refusal = check.ok ? null : refusalIn(check.detail);
+    if (refusal !== null) refused = refusedText(refusal);
+    record(refusal === null ? check : { ...check, asks: ASKS_FIRST });
   }
   return { notRun: [], stopped: null };
 }

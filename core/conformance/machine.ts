@@ -121,11 +121,12 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** There is one device only, which needs no name; and where in the core it was noticed helps no author. */
+/** There is one device only, which needs no name, and no manifest; where in the core it was noticed helps no author. */
 function ownWords({ message, device }: DeviceError): string {
   const core = new URL("../", import.meta.url).href;
   const at = message.lastIndexOf(" at ");
   const place = at > 0 && message.slice(at).includes(core);
   return message.slice(0, place ? at : undefined)
-    .replace(`device ${device}: `, "");
+    .replace(`device ${device}: `, "")
+    .replace(/; grant it in the manifest: "permissions": \{.*?\}/, "");
 }

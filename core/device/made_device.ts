@@ -14,7 +14,10 @@ export function readDevice(module: DeviceModule, made: unknown): VirtioDevice {
   }
   const { queues, offers = [] } = made as Partial<VirtioDevice>;
   if (typeof queues !== "object" || queues === null) {
-    throw new TypeError(`create() returned a device without queues (${PAGE})`);
+    const meant = "queue" in made ? "; it has queue: did you mean queues?" : "";
+    throw new TypeError(
+      `create() returned a device without queues${meant} (${PAGE})`,
+    );
   }
   const names = Object.keys(module.queues);
   for (const name of names) {

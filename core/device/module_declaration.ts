@@ -123,6 +123,8 @@ function moduleProblem(exported: unknown): string | null {
       "defineDevice",
     );
   }
+  const misnamed = misnamedField(exported);
+  if (misnamed !== null) return misnamed;
   const { id, features, featureNeeds, queues, config, options, permissions } =
     exported as Record<string, unknown>;
   if (!isInteger(id, 1, 0xffff)) {
@@ -137,6 +139,31 @@ function moduleProblem(exported: unknown): string | null {
     configProblem(entriesOf(config)) ??
     optionsProblem(entriesOf(options)) ??
     permissionsProblem(entriesOf(permissions), entriesOf(options)!);
+}
+
+const FIELDS = [
+  "id",
+  "features",
+  "featureNeeds",
+  "queues",
+  "config",
+  "options",
+  "permissions",
+  "create",
+];
+const sameName = (field: string) => field.toLowerCase().replace(/s$/, "");
+
+/** A field in the singular, say, would be taken for one that is not there. */
+function misnamedField(exported: object): string | null {
+  for (const given of Object.keys(exported)) {
+    const meant = FIELDS.find((field) => sameName(field) === sameName(given));
+    if (meant === undefined || meant in exported) continue;
+    return broken(
+      `declares ${shown(given)}; did you mean ${meant}?`,
+      meant,
+    );
+  }
+  return null;
 }
 
 function featuresProblem(features: Entries | null): string | null {

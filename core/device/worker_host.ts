@@ -207,12 +207,13 @@ export class WorkerHost implements DeviceHost {
   #cutOff(problem: string): void {
     if (this.failed) return;
     this.failed = true;
+    const absent = this.declaration === null;
     this.declaration ??= NO_DEVICE;
     this.#channel.cutOff();
     this.#worker?.terminate();
     lowerPriority(this.#mark);
     this.#options.needsReset();
-    this.#listener.report(problem);
+    this.#listener.report(problem, absent);
     this.#settle();
     this.#closed.resolve();
     this.#shared.resolve(false);

@@ -99,9 +99,10 @@ export class WorkerListener {
   }
 
   /** One line of what is wrong with the device. */
-  report(problem: string): void {
+  report(problem: string, absent = false): void {
     const line = problem.replace(/\s+/g, " ").slice(0, MAX_TEXT);
-    this.#events.onFault(new DeviceError(this.#events.name, line));
+    const error = new DeviceError(this.#events.name, line, { absent });
+    this.#events.onFault(error);
   }
 
   async #punch(id: number, offset: number, length: number): Promise<void> {

@@ -94,6 +94,17 @@ export class FileSet {
   }
 }
 
+/** A file or folder that a device is to read: it must be there. */
+export function checkThere(field: string, path: string): void {
+  if (stat(field, path) !== undefined) return;
+  throw new ManifestError(
+    field,
+    `there is no file or folder ${
+      quote(path)
+    }; create it, correct the path, or remove it from the list`,
+  );
+}
+
 function checkMissingDisk(
   field: string,
   path: string,

@@ -26,7 +26,8 @@ export function loadManifest(
   registry: Registry,
 ): VmConfig {
   const path = resolve(manifestPath(pathOrUrl));
-  return parseManifest(readManifest(path), resolve(path, ".."), registry);
+  const text = readManifest(path);
+  return parseManifest(text, resolve(path, ".."), registry, path);
 }
 
 /** Loads `vm.json` of a folder, or what `init` would write there if there is none. */
@@ -42,13 +43,16 @@ export function loadDefault(baseDir: string, registry: Registry): VmConfig {
   return loadManifest(path, registry);
 }
 
-/** Checks a manifest that is JSON text with comments, or already an object. */
+/** Checks a manifest that is JSON text with comments, of the file with this path, or already an object. */
 export function parseManifest(
-  manifest: string | Readonly<Record<string, unknown>>,
+  manifest: string | object,
   baseDir: string,
   registry: Registry,
+  path?: string,
 ): VmConfig {
-  const input = typeof manifest === "string" ? parseText(manifest) : manifest;
+  const input = typeof manifest === "string"
+    ? parseText(manifest, path)
+    : manifest;
   if (typeof input !== "object" || input === null || Array.isArray(input)) {
     throw new ManifestError(
       "",
@@ -129,14 +133,14 @@ function unreadable(shown: string, error: unknown): ManifestError {
   return new ManifestError("", `${shown} ${why}`, { cause: error });
 }
 
-function parseText(text: string): unknown {
+function parseText(text: string, path: string | undefined): unknown {
   // The package carries no types.
   const parse: (text: string) => unknown = parseJsonc;
   try {
     return parse(text);
   } catch (error) {
     if (error instanceof RangeError) throw tooDeep();
-    throw syntaxError(text, error);
+    throw syntaxError(text, path, error);
   }
 }
 
@@ -151,11 +155,16 @@ function tooDeep(): ManifestError {
 }
 
 /** The parser says where a token is as an offset, and nothing where the text ends too soon. */
-function syntaxError(text: string, cause: unknown): ManifestError {
+function syntaxError(
+  text: string,
+  path: string | undefined,
+  cause: unknown,
+): ManifestError {
   const offset = /at position ([0-9]+)$/.exec(`${cause}`)?.[1];
   const at = offset === undefined ? text.length : Number(offset);
   const before = text.slice(0, at).split("\n");
-  const place = `Line ${before.length}, column ${before.at(-1)!.length + 1}`;
+  const file = path === undefined ? "Line" : `${quote(path)}, line`;
+  const place = `${file} ${before.length}, column ${before.at(-1)!.length + 1}`;
   const token = /^("[^"\n]*"?|[\w.+-]+|.)/s.exec(text.slice(at))?.[0];
   const show = token?.startsWith('"') ? oneLine : quote;
   const problem = token === undefined

@@ -9,10 +9,10 @@ import type {
   VirtioConfig,
   VmConfig,
 } from "./config.ts";
-import { FileSet } from "./files.ts";
+import { checkThere, FileSet } from "./files.ts";
 import { resolveOptions } from "./options.ts";
 import { findProgram, fromFileUrl, resolve, toFileUrl } from "./paths.ts";
-import type { Manifest } from "./schema.ts";
+import type { CheckedManifest } from "./schema.ts";
 import { formatSize, parseSize } from "./size.ts";
 import { quote } from "./text.ts";
 import {
@@ -22,11 +22,11 @@ import {
   type VhostUserDevice,
 } from "./vhost_user.ts";
 
-type Device = Manifest["devices"][number];
+type Device = CheckedManifest["devices"][number];
 
 /** `baseDir` is absolute: paths in the manifest are relative to it. */
 export function resolveManifest(
-  manifest: Manifest,
+  manifest: CheckedManifest,
   baseDir: string,
   registry: Registry,
 ): VmConfig {
@@ -133,7 +133,7 @@ function resolveVirtio(virtio: Device["virtio"], field: string): VirtioConfig {
 }
 
 function resolveBoot(
-  boot: Manifest["boot"],
+  boot: CheckedManifest["boot"],
   absolute: (path: string) => string,
 ): BootConfig {
   if ("flat" in boot) return { kind: "flat", flat: absolute(boot.flat) };
@@ -225,6 +225,7 @@ function permissionsOf(
   field: string,
 ): PermissionSet {
   const granted = device.permissions ?? {};
+  checkReads(device, absolute, `${field}.permissions.read`);
   const implied = consequences.permissions ?? {};
   const merge = (key: keyof PermissionSet, map = (item: string) => item) => [
     ...new Set([...implied[key] ?? [], ...(granted[key] ?? []).map(map)]),
@@ -246,6 +247,20 @@ function permissionsOf(
     }),
     import: merge("import"),
   };
+}
+
+/** What is granted to be read is there, unless the device may make it. */
+function checkReads(
+  { permissions = {} }: Device,
+  absolute: (path: string) => string,
+  field: string,
+): void {
+  const { read = [], write = [] } = permissions;
+  const writable = write.map(absolute);
+  for (const [index, path] of read.map(absolute).entries()) {
+    const isMade = writable.some((place) => `${path}/`.startsWith(`${place}/`));
+    if (!isMade) checkThere(`${field}[${index}]`, path);
+  }
 }
 
 /** The names the manifest gives; else the kind and the first free number. */

@@ -24,7 +24,8 @@ import {
   word,
 } from "./fields.ts";
 import { optionEntries } from "./options.ts";
-import { nearest, quote } from "./text.ts";
+import { quote } from "./text.ts";
+import { MODULE, useMessage } from "./use.ts";
 import { VHOST_USER, vhostUserEntries } from "./vhost_user.ts";
 
 const PAGE = 4096;
@@ -155,10 +156,6 @@ const virtio = choice(
   () => virtioObject,
 );
 
-/** A file, a package, or a module on the web. */
-const MODULE =
-  /^(\.\.?\/|file:|npm:[^\s]+$|jsr:@[^\s]+$|https:\/\/[^\s]+$|http:\/\/127\.0\.0\.1(:[0-9]+)?\/)/;
-
 const INTEGRITY = 'a hash such as "sha256-…", or false to take whatever comes';
 const notIntegrity = ({ input }: v.BaseIssue<unknown>) =>
   `must be ${INTEGRITY}, not ${quote(input)}`;
@@ -205,27 +202,6 @@ function builtInDevice(use: string, { options }: BuiltIn) {
   );
 }
 
-/** Says why a `use` is neither a built-in device nor a file. */
-function useMessage(use: unknown, builtIns: readonly string[]): string {
-  const names = builtIns.map((name) => `"${name}"`).join(", ");
-  const forms =
-    `${names}, or a module such as "./device.ts" or "npm:name@1.0.0"`;
-  if (typeof use !== "string") return `must be ${forms}, not ${quote(use)}`;
-  if (use.startsWith("http:")) {
-    return `must come over https, not ${
-      quote(use)
-    }; only 127.0.0.1 may do without`;
-  }
-  let meant = nearest(use, builtIns);
-  if (use.startsWith("/")) meant = `file://${use}`;
-  else if (/[/.]/.test(use)) meant = `./${use}`;
-  return meant === undefined || use.includes(":")
-    ? `must be ${forms}, not ${quote(use)}`
-    : `there is no built-in device ${quote(use)}; did you mean ${
-      quote(meant)
-    }?`;
-}
-
 function device(registry: Registry) {
   const names = [...registry.keys(), VHOST_USER];
   const message = ({ input }: v.BaseIssue<unknown>) => useMessage(input, names);
@@ -242,7 +218,12 @@ function device(registry: Registry) {
   for (const [use, entry] of registry) {
     builtIns.set(use, builtInDevice(use, entry));
   }
-  return choice<v.GenericSchema<unknown, v.InferOutput<typeof module>>>(
+  return choice<
+    v.GenericSchema<
+      v.InferInput<typeof module> | v.InferInput<typeof vhostUserDevice>,
+      v.InferOutput<typeof module>
+    >
+  >(
     [...builtIns.values(), vhostUserDevice, module],
     'an object such as { "use": "console" }',
     ({ use }) =>
@@ -285,5 +266,5 @@ export function manifestSchema(registry: Registry) {
   }, "the manifest");
 }
 
-/** A manifest that has the right form; files are not yet looked at. */
-export type Manifest = v.InferOutput<ReturnType<typeof manifestSchema>>;
+/** A manifest that has the right form, with defaults; files are not yet looked at. */
+export type CheckedManifest = v.InferOutput<ReturnType<typeof manifestSchema>>;

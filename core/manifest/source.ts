@@ -6,10 +6,11 @@ import type { VmConfig } from "./config.ts";
 import { defaultManifest } from "./defaults.ts";
 import { loadManifest, MANIFEST_NAME, parseManifest } from "./load.ts";
 import { withScript } from "./resolve.ts";
+import type { Manifest } from "./manifest.ts";
 
 /** Reads and checks a manifest: a path, a URL, or an object whose paths are relative to `baseDir`. */
 export function readManifest(
-  source: string | URL | Readonly<Record<string, unknown>>,
+  source: string | URL | Manifest,
   baseDir: string,
 ): VmConfig {
   return typeof source === "string" || source instanceof URL

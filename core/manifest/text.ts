@@ -6,7 +6,7 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 const LONGEST_SHOWN = 200;
 
 // The package carries no types.
-const distance: (a: string, b: string) => number = levenshteinDistance;
+const levenshtein: (a: string, b: string) => number = levenshteinDistance;
 
 /** A JSON value for a message: strings quoted and cut, nothing that could steer a terminal. */
 export function quote(value: unknown): string {
@@ -55,8 +55,20 @@ export function nearest(
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(word.length * 0.4)) + 1;
   for (const candidate of known) {
-    const away = distance(lower, candidate.toLowerCase());
+    const away = typingMistakes(lower, candidate.toLowerCase());
     if (away < bestDistance) [best, bestDistance] = [candidate, away];
   }
   return best;
+}
+
+/** Letters that are wrong, missing or too many; two that changed places are one mistake. */
+function typingMistakes(word: string, meant: string): number {
+  const swapped = Array.from(
+    { length: word.length - 1 },
+    (_, i) => word.slice(0, i) + word[i + 1] + word[i] + word.slice(i + 2),
+  );
+  return Math.min(
+    levenshtein(word, meant),
+    ...swapped.map((each) => 1 + levenshtein(each, meant)),
+  );
 }

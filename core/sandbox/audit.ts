@@ -20,14 +20,21 @@ export function auditVariable(fd: number): Record<string, string> {
   return { [AUDIT_VARIABLE]: `/proc/self/fd/${fd}` };
 }
 
+/** What a process was granted. */
+export interface Granted {
+  readonly granted: PermissionSet;
+  /** Where the manifest grants it: "devices[1].permissions"; absent where it is not known whose code it was. */
+  readonly field?: string;
+}
+
 /** Reads a record until the process has ended, and tells each attempt that `granted` does not cover: "read of …". */
 export async function listenToAudit(
   pipe: Fd,
-  granted: PermissionSet,
+  { granted, field }: Granted,
   attempts: Attempts,
 ): Promise<void> {
   const onLine = (line: string) => {
-    const attempt = refusedAttempt(line, granted);
+    const attempt = refusedAttempt(line, granted, field);
     if (attempt !== null) attempts.tell(attempt);
   };
   await eachLine(readableOf(pipe), onLine, LONGEST);
@@ -37,6 +44,7 @@ export async function listenToAudit(
 export function refusedAttempt(
   line: string,
   granted: PermissionSet,
+  field?: string,
 ): string | null {
   let entry: { readonly permission?: unknown; readonly value?: unknown } | null;
   try {
@@ -62,7 +70,12 @@ export function refusedAttempt(
     : grants.some((grant) =>
       covers(permission as keyof PermissionSet, grant, asked)
     );
-  return isGranted ? null : tell(permission, asked);
+  if (isGranted) return null;
+  const attempt = tell(permission, asked);
+  // What has no list in a manifest no device gets.
+  return field === undefined || !Object.hasOwn(granted, permission)
+    ? attempt
+    : `${attempt}; to allow it, add it to ${field}.${permission}`;
 }
 
 function tell(permission: string, value: string | null): string {

@@ -1,20 +1,18 @@
 // Thread: main
 // How a child tells what it was refused: by Deno's record of the permissions it asked for, and by the kernel's questions.
 import { log } from "../log.ts";
-import type { PermissionSet } from "../manifest/built_in.ts";
 import type { Fd } from "../sys/fd.ts";
 import { SIGKILL } from "../sys/linux.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import { Attempts } from "./attempts.ts";
-import { listenToAudit } from "./audit.ts";
+import { type Granted, listenToAudit } from "./audit.ts";
 import { type Child, pipe } from "./child.ts";
 import { DENO_TRIES } from "./deno_rights.ts";
 import type { LandlockRules } from "./landlock.ts";
 import { Refusals } from "./refusals.ts";
 
-/** Who is told of it. */
-export interface Audit {
-  readonly granted: PermissionSet;
+/** What a process was granted, and who hears of the rest. */
+export interface Audit extends Granted {
   readonly onRefused: (attempt: string) => void;
   /** Where seccomp tells of paths: it has loaded what it needs, and they are looked at from then on. */
   readonly loaded?: Promise<void>;
@@ -54,12 +52,13 @@ export function openRecords(
 export function hear(
   { record, report }: Records,
   child: Child,
-  { granted, onRefused, loaded = Promise.resolve() }: Audit,
+  audit: Audit,
   rules: LandlockRules,
 ): void {
+  const { onRefused, loaded = Promise.resolve() } = audit;
   const attempts = new Attempts(onRefused);
   // They end with the process, as what that prints does.
-  listenToAudit(record, granted, attempts).catch(() => {});
+  listenToAudit(record, audit, attempts).catch(() => {});
   if (report === null) return;
   const untold = { ...rules, read: [...rules.read, ...DENO_TRIES] };
   const refusals = new Refusals(child, untold, attempts);

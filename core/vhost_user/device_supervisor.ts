@@ -120,7 +120,7 @@ export class DeviceSupervisor {
   }
 
   async #spawn(): Promise<Child> {
-    const { name, module, options, disk, virtio } = this.device;
+    const { name, index, module, options, disk, virtio } = this.device;
     const { walls, trace } = this.#options;
     // The process makes no sockets: it gets those that it needs.
     using stack = new DisposableStack();
@@ -161,6 +161,7 @@ export class DeviceSupervisor {
       fds: [front.fd, theirs.fd],
       audit: {
         granted: permissions,
+        field: `devices[${index}].permissions`,
         onRefused: (attempt) => this.#events.onLog(name, attempt),
       },
       stdin: "piped",
@@ -237,7 +238,7 @@ export class DeviceSupervisor {
   /** Nobody waits for it any more. */
   #giveUp(problem: string): void {
     removeSocket(this.backEnd.socket);
-    this.#listener.fault(problem);
+    this.#listener.fault(problem, !this.#listener.wasThere);
   }
 
   refuseOther({ index, declared }: DeviceConfig): void {

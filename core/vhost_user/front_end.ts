@@ -111,7 +111,7 @@ export class VhostUserHost implements DeviceHost {
     const { link } = this.#options;
     const { signal } = this.#search;
     const open = async () => this.#declare(await link.open(signal));
-    const problem = await this.#retries.run(
+    const failure = await this.#retries.run(
       open,
       START_MS,
       signal,
@@ -126,7 +126,10 @@ export class VhostUserHost implements DeviceHost {
       config: EMPTY,
     };
     this.#started.resolve();
-    if (problem !== null) this.#fail(problem);
+    if (failure === null) return;
+    // Of one that is given up, its owner has told why.
+    if (!failure.isFinal) this.#report(`its back end ${failure.text}`);
+    this.#options.needsReset();
   }
 
   #declare({ session, config }: OpenedBackEnd): void {
@@ -283,9 +286,11 @@ export class VhostUserHost implements DeviceHost {
     const { lookMs = LOOK_MS } = this.#options;
     const { signal } = this.#search;
     const goOn = () => this.#goOn(signal);
-    const problem = await this.#retries.run(goOn, lookMs, signal);
-    if (problem !== null) {
-      this.#fail(`did not come back in ${lookMs / 1000} s: it ${problem}`);
+    const failure = await this.#retries.run(goOn, lookMs, signal);
+    if (failure !== null) {
+      this.#fail(
+        `did not come back in ${lookMs / 1000} s: it ${failure.text}`,
+      );
     }
   }
 
@@ -321,8 +326,10 @@ export class VhostUserHost implements DeviceHost {
     };
     // A process of ours is on its way back; another program may never come.
     const waitMs = opened === undefined ? START_MS : 0;
-    const problem = await this.#retries.run(open, waitMs, signal, isGivenUp);
-    if (problem !== null) this.#report(`its back end ${problem}`);
+    const failure = await this.#retries.run(open, waitMs, signal, isGivenUp);
+    const isTold = opened === undefined && failure?.isFinal;
+    if (failure === null || isTold) return;
+    this.#report(`its back end ${failure.text}`);
   }
 
   async #stop(): Promise<void> {

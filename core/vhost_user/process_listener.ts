@@ -101,7 +101,7 @@ export class ProcessListener {
   }
 
   /** Tells what is wrong with the device. */
-  fault(problem: string): void {
-    this.#events.onFault(new DeviceError(this.#name, problem));
+  fault(problem: string, absent = false): void {
+    this.#events.onFault(new DeviceError(this.#name, problem, { absent }));
   }
 }

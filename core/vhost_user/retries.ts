@@ -5,6 +5,13 @@ import { SysError, VhostUserError } from "../errors.ts";
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 1000;
 
+/** What the last try failed of. */
+export interface Failure {
+  /** As a sentence about the back end goes on. */
+  readonly text: string;
+  readonly isFinal: boolean;
+}
+
 export class Retries {
   #pauseMs = FIRST_PAUSE_MS;
 
@@ -13,13 +20,13 @@ export class Retries {
     this.#pauseMs = FIRST_PAUSE_MS;
   }
 
-  /** Has `work` done once it can be, unless what it fails of is final. Returns what the last try failed of, null if it was done or `signal` ended this. */
+  /** Has `work` done once it can be, unless what it fails of is final. Null if it was done or `signal` ended this. */
   async run(
     work: () => Promise<void>,
     totalMs: number,
     signal: AbortSignal,
     isFinal: (error: unknown) => boolean = () => false,
-  ): Promise<string | null> {
+  ): Promise<Failure | null> {
     const end = performance.now() + totalMs;
     while (!signal.aborted) {
       await sleep(this.#pauseMs, signal);
@@ -29,7 +36,9 @@ export class Retries {
         await work();
         return null;
       } catch (error) {
-        if (performance.now() > end || isFinal(error)) return whatFailed(error);
+        const final = isFinal(error);
+        if (!final && performance.now() <= end) continue;
+        return { text: whatFailed(error), isFinal: final };
       }
     }
     return null;

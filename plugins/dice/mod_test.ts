@@ -9,7 +9,7 @@ const BOOT = {
 
 // Its process maps all of guest RAM, however little memory of its own it may have.
 for (const memory of ["32M", "2G"]) {
-  for (const isolation of ["process", "worker"]) {
+  for (const isolation of ["process", "worker"] as const) {
     kvmTest(
       `dice in a ${isolation} gives a guest of ${memory} sixteen throws of a die`,
       async () => {

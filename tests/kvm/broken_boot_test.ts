@@ -3,7 +3,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { fetchKernel } from "../../core/image/debian.ts";
 import { unpackIntoCache } from "../../core/image/boot_source.ts";
-import { ManifestError, Vm } from "../../core/mod.ts";
+import { type Manifest, ManifestError, Vm } from "../../core/mod.ts";
 import { HELLO, paddock } from "./hello.ts";
 import { withFolder } from "../support/folder.ts";
 import { kvmTest } from "./host.ts";
@@ -13,7 +13,11 @@ type Boot = Record<string, unknown>;
 /** Fails to start, and returns the message. */
 async function refusal(boot: Boot, memory = "64M"): Promise<string> {
   const { message } = await assertRejects(async () => {
-    const vm = await Vm.start({ memory, boot, devices: [] });
+    const vm = await Vm.start({
+      memory,
+      boot: boot as Manifest["boot"],
+      devices: [],
+    });
     await vm.kill();
   }, ManifestError);
   assertMatch(message, /^boot(\.[a-z]+)?: [^\n]+[^\n.]$/);

@@ -6,7 +6,8 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "@std/assert";
-import { probeKernelMode } from "../../core/arch/x86_64/probe.ts";
+import { canRunLinux, probeKernelMode } from "../../core/arch/x86_64/probe.ts";
+import { fetchKernel } from "../../core/image/debian.ts";
 import { KvmSystem } from "../../core/kvm/system.ts";
 import { hello, paddock, processesWith, readUntil, ROOT } from "./hello.ts";
 import { withFolder } from "../support/folder.ts";
@@ -143,6 +144,52 @@ kvmTest(
       }).output();
       const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
       assertEquals([text(stdout), text(stderr), code], ["", "", 7]);
+    }),
+);
+
+for (const isolation of ["process", "worker"]) {
+  kvmTest(
+    `A device that cannot start in its ${isolation} is told once, and paddock run exits with status 7`,
+    () =>
+      withFolder(async (folder) => {
+        await Deno.writeTextFile(
+          `${folder}/broken.ts`,
+          `export default { id: 4, queues: { requestq: 8 }, create() { throw new Error("no luck"); } };`,
+        );
+        const path = await writeManifest(
+          folder,
+          hello("", [{ use: "console" }, { use: "./broken.ts", isolation }]),
+        );
+        const { code, stdout, stderr } = await paddock(["run", path]);
+        assertStringIncludes(stdout, "Goodbye");
+        assertEquals(code, 7, stderr);
+        assertStringIncludes(stderr, "error: broken0: no luck");
+        assert(!stderr.includes("ENOENT"), stderr);
+        assertMatch(
+          stderr,
+          /\npaddock: the guest powered off; broken0 could not start\n$/,
+        );
+      }),
+  );
+}
+
+kvmTest(
+  "paddock run says soon that this host cannot run Linux, where it cannot",
+  () =>
+    withFolder(async (folder) => {
+      using kvm = new KvmSystem();
+      if (canRunLinux(probeKernelMode(kvm))) return;
+      // Downloads are not what is timed.
+      await fetchKernel();
+      const path = await writeManifest(folder, {
+        devices: [{ use: "console" }],
+      });
+      const { code, stderr } = await paddock(["run", path]);
+      assertEquals(code, 1, stderr);
+      assertMatch(
+        stderr,
+        /^(Unp[^\n]+\n)?(Down[^\n]+\n)*paddock: this host's KVM [^\n]* cannot run Linux; [^\n]*start \S+vm\.json\n$/m,
+      );
     }),
 );
 

@@ -35,7 +35,7 @@ export async function runInteractively(
         : Deno.stdin.readable,
       stdout: Deno.stdout.writable,
       stderr: Deno.stderr.writable,
-      ...(isTerminal ? { terminal: Deno.consoleSize() } : {}),
+      ...(isTerminal ? { terminal: sizeOf(Deno.consoleSize()) } : {}),
     });
     return code;
   } catch (error) {
@@ -47,6 +47,15 @@ export async function runInteractively(
     if (isTerminal) Deno.stdin.setRaw(false);
     for (const signal of SIGNALS) Deno.removeSignalListener(signal, interrupt);
   }
+}
+
+/** Some terminals say that they have no rows and columns, which stty does not take: what has no size is a VT100. */
+export function sizeOf(
+  { rows, columns }: { readonly rows: number; readonly columns: number },
+): { readonly rows: number; readonly columns: number } {
+  return rows > 0 && columns > 0
+    ? { rows, columns }
+    : { rows: 24, columns: 80 };
 }
 
 /** Passes keys on, but for the one that ends the lab. */

@@ -3,8 +3,10 @@
 import { existsSync } from "node:fs";
 import { canRunLinux, probeKernelMode } from "../../core/arch/x86_64/probe.ts";
 import { type ArgsOf, parseCliArgs, UsageError } from "../../core/cli/args.ts";
+import { help } from "../../core/cli/help.ts";
 import { printNote, reportError } from "../../core/cli/output.ts";
 import { run } from "../../core/cli/run.ts";
+import { checkPlugins } from "../../core/device/check_plugins.ts";
 import { HostError } from "../../core/errors.ts";
 import { fetchGuest } from "../../core/image/initramfs.ts";
 import { KvmSystem } from "../../core/kvm/system.ts";
@@ -16,6 +18,9 @@ import { runInteractively } from "./interactive.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const HELLO = new URL("../guests/hello/vm.json", import.meta.url).pathname;
+
+/** What the lab has its own of: devices, processes, and so all of it. */
+const OF_THE_LAB = /^\/(proc|sys|dev)?(\/|$)/;
 
 /** Null where Linux runs on this host's KVM, else one line that says why it does not. */
 function whyNotHere(): { reason: string; hasKvm: boolean } | null {
@@ -34,14 +39,19 @@ function whyNotHere(): { reason: string; hasKvm: boolean } | null {
 
 async function start(argv: readonly string[]): Promise<number> {
   const args = parseCliArgs(["run", ...argv]);
+  if (args.command === "help") return await help(args);
   if (args.command !== "run") {
     throw new UsageError("start takes what paddock run takes; see its --help");
   }
   const obstacle = whyNotHere();
   if (obstacle === null) return await run(args);
+  // What is wrong with it is said here, and at once: a lab takes a while.
+  const config = await checkPlugins(
+    readManifestOrDefault(args.manifest, args.script),
+  );
   printNote(`${obstacle.reason}: booting in the lab, a machine in software`);
   try {
-    return await runThere(args, argv);
+    return await runThere(args, argv, config);
   } catch (error) {
     if (!(error instanceof HostError)) throw error;
     printNote(error.message);
@@ -60,10 +70,9 @@ function isNamed({ manifest }: ArgsOf<"run">): boolean {
 async function runThere(
   args: ArgsOf<"run">,
   argv: readonly string[],
+  config: VmConfig,
 ): Promise<number> {
-  // What is wrong with it is said here, and at once.
   const { manifest, script } = args;
-  const config = readManifestOrDefault(manifest, script);
   const named = isNamed(args);
   await fetchGuest({ onProgress: printNote });
   const words = argv.map((word) => {
@@ -92,9 +101,11 @@ function pathsOf(
   );
   const modules = devices.filter(({ module }) => module.startsWith("file:"))
     .map(({ module }) => fromFileUrl(new URL(".", module)));
-  const all = [...isNamed ? [folder] : [], ...files, ...modules].filter((
-    path,
-  ) => !`${path}/`.startsWith(ROOT));
+  const reads = devices.filter(({ builtIn }) => !builtIn)
+    .flatMap(({ permissions }) => permissions.read)
+    .filter((path) => existsSync(path) && !OF_THE_LAB.test(path));
+  const all = [...isNamed ? [folder] : [], ...files, ...modules, ...reads]
+    .filter((path) => !`${path}/`.startsWith(ROOT));
   return [...new Set(all)];
 }
 

@@ -120,7 +120,7 @@ for (
         const { kernel: { vmlinuz } } = await fetchGuest();
         const kernel = file === "vmlinuz"
           ? vmlinuz
-          : await unpackIntoCache(vmlinuz, {});
+          : (await unpackIntoCache(vmlinuz, {}))!;
         await writeInitrd(`${folder}/initrd`, SCRIPT);
         const cmdline = `console=hvc0 pci=off own=${protocol}`;
         const boot = { kernel, initrd: `${folder}/initrd`, cmdline, protocol };

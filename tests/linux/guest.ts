@@ -2,6 +2,7 @@
 
 import { assertEquals } from "@std/assert";
 import { fetchGuest, scriptArchive } from "../../core/image/initramfs.ts";
+import type { Manifest } from "../../core/manifest/manifest.ts";
 import { Vm, type VmExit } from "../../core/vm.ts";
 import { withFolder } from "../support/folder.ts";
 
@@ -11,11 +12,11 @@ export interface GuestOptions {
   /** Added to the kernel's command line. */
   readonly cmdline?: string;
   /** Behind the console, which is the first device. */
-  readonly devices?: readonly Record<string, unknown>[];
+  readonly devices?: NonNullable<Manifest["devices"]>;
   /** Seconds until the guest is killed; 150 if absent. */
   readonly timeout?: number;
   /** Another `boot` than Debian's guest with this script. */
-  readonly boot?: Record<string, unknown>;
+  readonly boot?: NonNullable<Manifest["boot"]>;
   /** What the host does meanwhile. */
   readonly during?: (vm: Vm, text: () => string) => Promise<void>;
 }
@@ -34,7 +35,7 @@ export function runGuest(
   return withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/script.sh`, script);
     const { cpus = 1, memory = "256M", cmdline = "", devices = [] } = options;
-    const boot = options.boot ??
+    const boot: Manifest["boot"] = options.boot ??
       { use: "debian", script: `${folder}/script.sh`, cmdline };
     const all = [{ use: "console" }, ...devices];
     return await watch(

@@ -100,20 +100,40 @@ const GOOD: readonly (readonly [string, CliArgs])[] = [
     permissions: NOTHING,
     socket: "s",
   }],
-  ["--help", { ...GLOBAL, command: "help" }],
-  ["run -h", { ...GLOBAL, command: "help" }],
+  ...([
+    ["--help", undefined],
+    ["help", undefined],
+    ["help help", "help"],
+    ["help run", "run"],
+    ["run -h", "run"],
+    ["vm.json --help", "run"],
+    ["check a.json --help", "check"],
+    ["plugin --help", "plugin"],
+    ["help plugin", "plugin"],
+    ["help plugin test", "plugin test"],
+    ["plugin test --help", "plugin test"],
+    ["plugin serve -h", "plugin serve"],
+  ] as const).map(([line, topic]) =>
+    [line, { ...GLOBAL, command: "help", topic }] as const
+  ),
   ["-V", { ...GLOBAL, command: "version" }],
 ];
 
 const BAD: readonly (readonly [string, string])[] = [
+  ["help chekc", 'Unknown command "chekc"; did you mean check?'],
+  [
+    "plugin tset --help",
+    'Unknown command "plugin tset"; did you mean plugin test?',
+  ],
+  ["hlep", 'Unknown command "hlep"; did you mean help?'],
   ["chekc", 'Unknown command "chekc"; did you mean check?'],
   [
     "toast",
-    'Unknown command "toast"; the commands are run, init, check, permissions, doctor, schema, explain, plugin',
+    'Unknown command "toast"; the commands are run, init, check, permissions, doctor, schema, explain, plugin, help',
   ],
   [
     "constructor",
-    'Unknown command "constructor"; the commands are run, init, check, permissions, doctor, schema, explain, plugin',
+    'Unknown command "constructor"; the commands are run, init, check, permissions, doctor, schema, explain, plugin, help',
   ],
   ["--forse init", 'Unknown option "--forse"; did you mean --force?'],
   ["--no-colour", 'Unknown option "--no-colour"; did you mean --no-color?'],
@@ -153,8 +173,8 @@ const BAD: readonly (readonly [string, string])[] = [
     "plugin constructor",
     'Unknown command "plugin constructor"; the commands are new, test, list, inspect, serve',
   ],
-  ["plugin new", "plugin new needs a name; see paddock --help"],
-  ["plugin test", "plugin test needs a module; see paddock --help"],
+  ["plugin new", "plugin new needs a name; see paddock help plugin new"],
+  ["plugin test", "plugin test needs a module; see paddock help plugin test"],
   [
     "plugin inspect a.ts b.ts",
     'plugin inspect takes one module; remove "b.ts"',
@@ -218,6 +238,6 @@ Deno.test("parseCliArgs() refuses an empty name and one that would break the lin
   assertEquals(
     (assertThrows(() => parseCliArgs(["a\n\x1b[2J"]), UsageError) as UsageError)
       .message,
-    'Unknown command "a\\n\\u001b[2J"; the commands are run, init, check, permissions, doctor, schema, explain, plugin',
+    'Unknown command "a\\n\\u001b[2J"; the commands are run, init, check, permissions, doctor, schema, explain, plugin, help',
   );
 });

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { parseCliArgs, UsageError } from "../../../core/cli/args.ts";
 import { check } from "../../../core/cli/check.ts";
-import { HELP, help, version } from "../../../core/cli/help.ts";
+import { COMMANDS, commandsIn } from "../../../core/cli/commands.ts";
+import { help, helpPage, version } from "../../../core/cli/help.ts";
 import { init } from "../../../core/cli/init.ts";
 import { reportError } from "../../../core/cli/output.ts";
 import { jsonSchema, schema } from "../../../core/cli/schema.ts";
@@ -164,30 +165,59 @@ Deno.test("schema prints a JSON Schema that knows every built-in device and its 
 });
 
 Deno.test("help fits 80 columns and names every command, option and exit status", async () => {
-  const { status, stdout } = await capture(help);
+  const { status, stdout } = await capture(() => help({ topic: undefined }));
   assertEquals(status, 0);
-  assertEquals(stdout, `${HELP}\n`);
-  for (const line of HELP.split("\n")) assert(line.length <= 80, line);
+  const page = helpPage();
+  assertEquals(stdout, `${page}\n`);
+  for (const line of page.split("\n")) assert(line.length <= 80, line);
   for (
     const word of [
       ..."run init check permissions doctor schema explain".split(" "),
       ..."new list inspect test serve --options --socket".split(" "),
       ..."--script --force --json --log-level --no-color --help --version"
         .split(" "),
-      ..."Ctrl-A 0 1 2 3 4 5 6 129 130 143".split(" "),
+      ..."Ctrl-A 0 1 2 3 4 5 6 7 129 130 143".split(" "),
     ]
   ) {
     const whole = new RegExp(`(^|[\\s[,])${word}([\\s\\],]|$)`, "m");
-    assert(whole.test(HELP), `${word} is missing`);
+    assert(whole.test(page), `${word} is missing`);
   }
 });
 
+const EXAMPLE = /^ {2}(paddock[^[\n]*?)(?: {2}|$)/gm;
+
 Deno.test("help shows only commands that parse", () => {
-  for (const [, line] of HELP.matchAll(/^ {2}(paddock[^[\n]*?)(?: {3}|$)/gm)) {
+  for (const [, line] of helpPage().matchAll(EXAMPLE)) {
     for (const one of line!.split(" && ")) {
       parseCliArgs(one.trim().split(" ").slice(1));
     }
   }
+});
+
+Deno.test("A command's own help fits 80 columns, and has its options, no others, and an example", () => {
+  const all = new Set(
+    Object.values(COMMANDS).flatMap(({ options }) => options),
+  );
+  for (const [command, { options }] of Object.entries(COMMANDS)) {
+    const page = helpPage(command);
+    for (const line of page.split("\n")) assert(line.length <= 80, line);
+    assert(page.startsWith("Usage: paddock "), page);
+    for (const option of all) {
+      const has = new RegExp(`^ +--${option}\\b`, "m").test(page);
+      assertEquals(has, options.includes(option), `${command} --${option}`);
+    }
+    const examples = page.slice(page.search(/^Examples?$/m));
+    assert(new RegExp(`^  paddock .*`, "m").test(examples), page);
+    assertEquals(page.includes("Exit status\n"), command === "run");
+  }
+});
+
+Deno.test("The help of a family lists its commands", () => {
+  const page = helpPage("plugin");
+  for (const command of commandsIn("plugin")) {
+    assert(page.includes(`  paddock ${command} `), command);
+  }
+  assert(!page.includes("paddock doctor"));
 });
 
 Deno.test("version prints the version of deno.json", async () => {

@@ -28,7 +28,10 @@ const say = async (section?: string, json = false) => {
 Deno.test("explain prints a section of the specification", async () => {
   assertMatch(await say("2.7.5"), /^virtio-v1.3 §2.7.5, .*\nEach descriptor/);
   assertEquals(await say("§2.7.5"), await say("2.7.5"));
-  assertMatch(await say(), /^§2.1.1 /);
+  const all = await say();
+  assertMatch(all, /^§2.1.1 /);
+  // And then what else there is to explain.
+  assert(all.endsWith(await say("plugin")));
 });
 
 Deno.test("explain plugin lists the parts of the API with a sentence each", async () => {

@@ -65,6 +65,7 @@ Deno.test("permissions quotes for the shell, and doubles commas for Deno", async
 Deno.test("permissions --json gives what plugins are granted, and what the kernel's cache needs", async () => {
   await withFolder(async (folder) => {
     await Deno.writeTextFile(`${folder}/device.ts`, "export default {};");
+    await Deno.writeTextFile(`${folder}/data`, "");
     const devices = [{
       use: "./device.ts",
       permissions: { read: ["data"], net: ["example.org:443"], env: ["LANG"] },

@@ -78,7 +78,7 @@ Deno.test("plugin inspect prints all that a module declares", () =>
                room   1K to 1M            default "2K"  how large
                mode   a | b               default "a"   which way
                word   string like [a-z]+  optional      a\\u000aline
-  permissions  net <url>, net example.org:80, read ./data
+  permissions  net: the value of option url, net: example.org:80, read: ./data
 `,
     );
     const { stdout: json } = await inspect(`${folder}/odd/mod.ts`, true);
@@ -86,7 +86,11 @@ Deno.test("plugin inspect prints all that a module declares", () =>
     assertEquals([data.name, data.id, data.queues.second], ["odd", 2, 1024]);
     assertEquals(data.config.state, { type: "u16", writable: true });
     assertEquals(data.permissions.read, ["./data"]);
-    assertEquals(data.asks, ["net <url>", "net example.org:80", "read ./data"]);
+    assertEquals(data.asks, [
+      "net: the value of option url",
+      "net: example.org:80",
+      "read: ./data",
+    ]);
   }));
 
 Deno.test("plugin inspect prints a built-in device, and what its options make the host grant", async () => {
@@ -95,7 +99,10 @@ Deno.test("plugin inspect prints a built-in device, and what its options make th
   assertMatch(stdout, / {2}id {11}2, block device\n/);
   assertMatch(stdout, /VIRTIO_BLK_F_RO +bit 5\n/);
   assertMatch(stdout, / blk_size +at 20 +u32\n/);
-  assertMatch(stdout, / permissions {2}read <path>, write <path>\n$/);
+  assertMatch(
+    stdout,
+    / permissions {2}read: the value of option path, write: the value of option path\n$/,
+  );
   assertMatch((await inspect("rng")).stdout, / permissions {2}none\n$/);
 });
 
@@ -107,6 +114,10 @@ Deno.test("plugin inspect says what it did not find, and what was meant", async 
   assertEquals(
     await messageOf("./none.ts", UsageError),
     '"./none.ts" does not exist; name a module\'s file, or a built-in device: console, block, rng',
+  );
+  assertEquals(
+    await messageOf("dice", UsageError),
+    `"dice" is an example, no built-in device; name its module: ${ROOT}plugins/dice/mod.ts`,
   );
   assertMatch(
     await messageOf(`${ROOT}tests`, UsageError),
@@ -142,7 +153,7 @@ Deno.test("plugin list has a line for each built-in device and each example", as
   const lines = stdout.trimEnd().split("\n");
   assertMatch(
     lines[1]!,
-    /^built-in {2}block +2, block device +requestq +asks for read <path>, write <path>$/,
+    /^built-in {2}block +2, block device +requestq +asks for read: the value of option path, write: the value of option path$/,
   );
   assertMatch(
     lines.find((line) => line.includes(" dice "))!,
@@ -173,7 +184,7 @@ Deno.test("plugin list has the devices of a manifest, and says which do not load
     assertMatch(rng!, /^mine +chance +4, entropy source +requestq +asks for n/);
     assertMatch(
       good!,
-      /^mine +good0 +2, block device +first, second +asks for net <url>, net example.org:80, read .\/data$/,
+      /^mine +good0 +2, block device +first, second +asks for net: the value of option url, net: example.org:80, read: .\/data$/,
     );
     assertMatch(
       bad!,

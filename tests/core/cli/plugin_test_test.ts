@@ -1,4 +1,5 @@
 import {
+  assert,
   assertEquals,
   assertMatch,
   assertRejects,
@@ -6,6 +7,7 @@ import {
 } from "@std/assert";
 import { pluginTest } from "../../../core/cli/plugin_conformance.ts";
 import { ManifestError } from "../../../core/errors.ts";
+import type { PermissionSet } from "../../../core/manifest/built_in.ts";
 import { builtInDevices } from "../../../devices/registry.ts";
 import { withFolder } from "../../support/folder.ts";
 import { capture } from "./capture.ts";
@@ -13,8 +15,12 @@ import { NOTHING } from "../../support/permissions.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
 
-function run(module: string, options = {}, json = false) {
-  const permissions = NOTHING;
+function run(
+  module: string,
+  options = {},
+  json = false,
+  permissions: PermissionSet = NOTHING,
+) {
   const args = { module, options, permissions, json, color: false };
   return capture(() => pluginTest(args, builtInDevices));
 }
@@ -104,5 +110,38 @@ Deno.test("plugin test grants a module nothing that the command line does not", 
       error.message,
       `--permissions.read: the device asks for "${path}", which is not granted; add it`,
     );
+  });
+});
+
+Deno.test("plugin test stops at what Deno refuses the device, and says how it is granted", async () => {
+  await withFolder(async (folder) => {
+    const module = `${folder}/reader.ts`;
+    await Deno.writeTextFile(`${folder}/bytes`, "bytes");
+    await Deno.writeTextFile(
+      module,
+      `export default { id: 4, queues: { requestq: 64 }, create: () => ({ queues: {
+        requestq: ({ writable }) => writable.write(Deno.readFileSync("${folder}/bytes")),
+      } }) };`,
+    );
+    const refused = await run(module, {}, false, { ...NOTHING, env: ["TERM"] });
+    assertEquals(refused.status, 1);
+    const lines = refused.stdout.trimEnd().split("\n");
+    assertEquals(lines.filter((line) => line.startsWith("FAIL")).length, 1);
+    assert(!refused.stdout.includes("manifest"), refused.stdout);
+    assertStringIncludes(
+      lines.at(-4)!,
+      "→ What a device needs it asks for, in permissions of its declaration",
+    );
+    assertMatch(
+      lines.at(-3)!,
+      /^[0-9]+ checks were not run: it is not granted read of "[^"]+bytes"$/,
+    );
+    assertEquals(
+      lines.at(-1),
+      `Try again with --permissions '{ "read": ["${folder}/bytes"], "env": ["TERM"] }'`,
+    );
+    const granted = { ...NOTHING, read: [`${folder}/bytes`] };
+    const { status, stdout } = await run(module, {}, false, granted);
+    assertEquals(status, 0, stdout);
   });
 });

@@ -44,6 +44,11 @@ const BROKEN: readonly (readonly [string, unknown, string])[] = [
   ["a number", 7, "create() returned 7, not a device with its queues"],
   ["no queues", {}, "create() returned a device without queues"],
   [
+    "queues in the singular",
+    { queue: {} },
+    "create() returned a device without queues; it has queue: did you mean queues?",
+  ],
+  [
     "queues null",
     { queues: null },
     "create() returned a device without queues",

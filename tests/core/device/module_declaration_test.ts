@@ -73,6 +73,21 @@ const ASKS =
 
 const BROKEN: readonly (readonly [string, unknown, string])[] = [
   [
+    "queues in the singular",
+    { id: 4, queue: { requestq: 64 } },
+    "declares queue; did you mean queues? (see queues in plugins/API.md)",
+  ],
+  [
+    "options in the singular, though none need be there",
+    { id: 4, queues: {}, option: {} },
+    "declares option; did you mean options? (see options in plugins/API.md)",
+  ],
+  [
+    "a field with another case",
+    { id: 4, queues: {}, featureneeds: {} },
+    "declares featureneeds; did you mean featureNeeds? (see featureNeeds in plugins/API.md)",
+  ],
+  [
     "nothing",
     undefined,
     "its default export is not defineDevice({ … }) (see defineDevice in plugins/API.md)",

@@ -36,6 +36,8 @@ Deno.test("loadManifest() refuses what is no manifest file with one line", () =>
   withFolder((dir) => {
     Deno.writeTextFileSync(`${dir}/huge.json`, `{}${" ".repeat(1 << 20)}`);
     Deno.writeFileSync(`${dir}/binary`, Uint8Array.of(0x7f, 0x45, 0xff, 0xfe));
+    Deno.writeTextFileSync(`${dir}/syntax.json`, '{\n  "cpus": 1 }}');
+    Deno.writeTextFileSync(`${dir}/short.json`, '{ "cpus": 1');
     const lines: [string | URL, string][] = [
       [
         `${dir}/none.json`,
@@ -54,6 +56,14 @@ Deno.test("loadManifest() refuses what is no manifest file with one line", () =>
       [
         `${dir}/kernel/vm.json`,
         '"$DIR/kernel/vm.json" cannot be read: Not a directory (os error 20); correct the path',
+      ],
+      [
+        `${dir}/syntax.json`,
+        '"$DIR/syntax.json", line 2, column 14: unexpected "}"; look for a missing comma, quote or bracket',
+      ],
+      [
+        `${dir}/short.json`,
+        '"$DIR/short.json", line 1, column 12: the text ends too soon; close every bracket, string and comment',
       ],
       [
         "https://example.org/vm.json",

@@ -127,7 +127,7 @@ Deno.test("parseManifest() passes a module its options and grants what is writte
       color: "red",
       limits: { fast: [1, 2] },
       permissions: {
-        read: ["data", "/etc/hosts", "data"],
+        read: ["kernel", "/etc/hosts", "kernel"],
         net: ["example.org:443"],
         run: ["sh", "./tool"],
         ffi: false,
@@ -151,7 +151,7 @@ Deno.test("parseManifest() passes a module its options and grants what is writte
       options: { color: "red", limits: { fast: [1, 2] } },
       permissions: {
         ...NOTHING,
-        read: [`${dir}/data`, "/etc/hosts"],
+        read: [`${dir}/kernel`, "/etc/hosts"],
         net: ["example.org:443"],
         run: [findProgram("sh", "/")!, `${dir}/tool`],
       },
@@ -228,6 +228,46 @@ Deno.test("parseManifest() adds granted permissions to those that options imply"
       read: [`${dir}/disk.img`, `${dir}/kernel`],
     });
   });
+});
+
+Deno.test("parseManifest() wants what a device may read to be there, unless it may write it", () => {
+  withFolder((dir) => {
+    const parse = (permissions: Record<string, string[]>) =>
+      parseManifest(
+        { devices: [{ use: "./echo/mod.ts", permissions }] },
+        dir,
+        builtInDevices,
+      ).devices[0]!.permissions;
+    for (
+      const permissions of [
+        { read: ["kernel", "folder", "link.img", "/"] },
+        { read: ["new/data"], write: ["new"] },
+        { read: ["new"], write: ["./new"] },
+        { write: ["new"] },
+      ]
+    ) parse(permissions);
+    const error = assertThrows(
+      () => parse({ read: ["kernel", "new"], write: ["newer"] }),
+      ManifestError,
+    );
+    assertEquals(
+      (error as ManifestError).message,
+      `devices[0].permissions.read[1]: there is no file or folder "${dir}/new"; create it, correct the path, or remove it from the list`,
+    );
+  });
+});
+
+Deno.test("parseManifest() says where an example is that is used like a built-in device", () => {
+  const error = assertThrows(
+    () => parseManifest({ devices: [{ use: "dice" }] }, "/", builtInDevices),
+    ManifestError,
+  );
+  const module = new URL("../../../plugins/dice/mod.ts", import.meta.url).href;
+  assertEquals(
+    (error as ManifestError).message,
+    `devices[0].use: "dice" is an example, no built-in device; name its module: "${module}"`,
+  );
+  parseManifest({ devices: [{ use: module }] }, "/", builtInDevices);
 });
 
 Deno.test("parseManifest() makes up names around those that are given", () => {

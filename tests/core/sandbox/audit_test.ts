@@ -63,6 +63,21 @@ Deno.test("refusedAttempt() tells what is not granted, in one line", () => {
   }
 });
 
+Deno.test("refusedAttempt() names the field that would grant it, where there is one", () => {
+  const field = "devices[1].permissions";
+  const tell = (permission: string, value: string) =>
+    refusedAttempt(line(permission, value), GRANTED, field);
+  assertEquals(
+    tell("read", "/etc/hosts"),
+    'tried read of "/etc/hosts", which is not granted; to allow it, add it to devices[1].permissions.read',
+  );
+  assertEquals(
+    tell("sys", "hostname"),
+    'tried sys of "hostname", which is not granted',
+  );
+  assertEquals(tell("read", "/data"), null);
+});
+
 Deno.test("refusedAttempt() takes no other lines", () => {
   for (const text of ["null", "7", "[]", '{"permission":1}']) {
     assertEquals(refusedAttempt(text, GRANTED), null, text);

@@ -14,9 +14,17 @@ Deno.test("vmPermissions() names a folder once, with or without a slash, and not
     "/data/a",
     "/data-2",
   ];
-  const devices = [{ use: "rng", permissions: { read } }];
+  const parsed = parseManifest(
+    { devices: [{ use: "rng" }] },
+    "/",
+    builtInDevices,
+  );
   const config = {
-    ...parseManifest({ devices }, "/", builtInDevices),
+    ...parsed,
+    devices: parsed.devices.map((device) => ({
+      ...device,
+      permissions: { ...device.permissions, read },
+    })),
     boot: { kind: "flat", flat: "/data/kernel" },
   } as const;
   const none = { manifest: undefined, cache: undefined };
