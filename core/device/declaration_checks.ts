@@ -2,7 +2,7 @@
 // What the checks of a declaration share: its parts by name, and how a message says what is wrong.
 
 /** Where the contract is explained. */
-const PAGE = "plugins/API.md";
+export const PAGE = "plugins/API.md";
 
 /** By name, in the order in which they were written. */
 export type Entries = [string, unknown][];

@@ -15,6 +15,7 @@ import {
   type Entries,
   entriesOf,
   isInteger,
+  PAGE,
   shown,
 } from "./declaration_checks.ts";
 import { isText, optionsProblem } from "./option_declaration.ts";
@@ -158,10 +159,9 @@ function misnamedField(exported: object): string | null {
   for (const given of Object.keys(exported)) {
     const meant = FIELDS.find((field) => sameName(field) === sameName(given));
     if (meant === undefined || meant in exported) continue;
-    return broken(
-      `declares ${shown(given)}; did you mean ${meant}?`,
-      meant,
-    );
+    return `declares ${
+      shown(given)
+    }; did you mean ${meant}? (see ${meant} in ${PAGE})`;
   }
   return null;
 }
