@@ -76,6 +76,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
   readonly config: VmConfig;
   readonly #exit = Promise.withResolvers<VmExit>();
   #backend!: VmBackend;
+  #walls!: Walls;
   #processes: DeviceProcesses | null = null;
   readonly #owned = Promise.withResolvers<AsyncDisposableStack>();
   #console: ConsoleStream | null = null;
@@ -90,7 +91,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
   /**
    * Checks the manifest, assembles the VM and runs it. Deno must run with `--unstable-worker-options`
    * (or `"unstable": ["worker-options"]` in deno.json): devices get permissions of their own.
-   * @throws {ManifestError} when the manifest, or a file it names, cannot be used
+   * @throws {ManifestError} when the manifest, a file it names, or an option cannot be used
    * @throws {HostError} when the host cannot run it
    */
   static async start(
@@ -123,9 +124,10 @@ export class Vm extends EventTarget implements AsyncDisposable {
         .then(() => vm.#exited(detail as VmExit));
     };
     const walls = openWalls(options, limitsOf(config), stack);
+    vm.#walls = walls;
     tellMissing(walls.cgroup?.missing ?? []);
     const inner = config.devices.some(isApart)
-      ? await vm.#startProcesses(options, walls, stack, emit)
+      ? await vm.#startProcesses(options, stack, emit)
       : config;
     vm.#backend = await options.starter.start(inner, emit, options, walls);
     vm.#owned.resolve(stack.move());
@@ -143,7 +145,6 @@ export class Vm extends EventTarget implements AsyncDisposable {
   /** Asks plugins what they declare, and starts the devices that have processes of their own. */
   async #startProcesses(
     { trace = [] }: LaunchOptions,
-    walls: Walls,
     stack: AsyncDisposableStack,
     emit: EmitVmEvent,
   ): Promise<VmConfig> {
@@ -153,8 +154,8 @@ export class Vm extends EventTarget implements AsyncDisposable {
     );
     const { path: folder } = stack.use(await RunFolder.create());
     const processes = new DeviceProcesses(
-      await checkPlugins(this.config),
-      { folder, walls, trace },
+      await checkPlugins(this.config, this.#walls),
+      { folder, walls: this.#walls, trace },
       {
         onDriverError: (device, section, message) =>
           emit("drivererror", { device, section, message }),
@@ -224,7 +225,7 @@ export class Vm extends EventTarget implements AsyncDisposable {
     }
     const { checkPlugins } = await import("./device/check_plugins.ts");
     const config = { ...this.config, devices: [device] };
-    const [checked] = (await checkPlugins(config)).devices;
+    const [checked] = (await checkPlugins(config, this.#walls)).devices;
     this.#processes?.refuseOther(checked!);
     await this.#backend.reload(name, checked!.options);
     this.#processes?.restart(checked!);

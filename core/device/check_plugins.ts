@@ -20,17 +20,24 @@ import { resolve } from "../manifest/paths.ts";
 import { quote } from "../manifest/text.ts";
 import type { PermissionName } from "../plugin.ts";
 import { covers } from "../sandbox/grants.ts";
+import type { Walls } from "../sandbox/walls.ts";
 import { askedPermissions } from "./asks.ts";
 import { configSize, placeFields } from "../virtio/config_layout.ts";
 import { type Inspected, inspectModule } from "./inspect.ts";
 import { type ModuleDeclaration, needsOf } from "./module_declaration.ts";
 import { cacheModule, fetchModule, isRemote } from "./remote_module.ts";
 
-/** The configuration with each plugin's options checked and filled in. Throws a ManifestError. */
-export async function checkPlugins(config: VmConfig): Promise<VmConfig> {
+/**
+ * The configuration with each plugin's options checked and filled in; their modules are asked behind the machine's walls,
+ * if those are there. Throws a ManifestError.
+ */
+export async function checkPlugins(
+  config: VmConfig,
+  walls: Partial<Walls> = {},
+): Promise<VmConfig> {
   const devices = await Promise.all(
     config.devices.map((device) =>
-      isApart(device) ? checkPlugin(device, config.folder) : device
+      isApart(device) ? checkPlugin(device, config.folder, walls) : device
     ),
   );
   return { ...config, devices };
@@ -39,12 +46,13 @@ export async function checkPlugins(config: VmConfig): Promise<VmConfig> {
 async function checkPlugin(
   device: DeviceConfig,
   folder: string,
+  walls: Partial<Walls>,
 ): Promise<DeviceConfig> {
   const field = `devices[${device.index}]`;
   if (isRemote(device.module)) {
     await fetchModule(device.module, device.integrity, field);
   }
-  const declaration = await inspect(device, field);
+  const declaration = await inspect(device, field, walls);
   if (typeof declaration === "string") {
     throw new ManifestError(
       `${field}.use`,
@@ -68,14 +76,15 @@ async function checkPlugin(
 async function inspect(
   { module, permissions, options, builtIn }: DeviceConfig,
   field: string,
+  walls: Partial<Walls>,
 ): Promise<Inspected | string> {
   const given = builtIn ? {} : options;
-  const first = await inspectModule(module, permissions.read, given);
+  const first = await inspectModule(module, permissions.read, given, walls);
   if (typeof first !== "string" || !first.includes("--cached-only")) {
     return first;
   }
   await cacheModule(module, permissions.import, field);
-  return await inspectModule(module, permissions.read, given);
+  return await inspectModule(module, permissions.read, given, walls);
 }
 
 /** The options with defaults and absolute paths; throws a ManifestError. Patterns of a plugin were tried elsewhere. */

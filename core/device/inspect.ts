@@ -3,6 +3,7 @@
 import { oneLine } from "../manifest/text.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
 import { spawnConfined } from "../sandbox/spawn.ts";
+import type { Walls } from "../sandbox/walls.ts";
 import { refuseComma } from "../sandbox/vm_permissions.ts";
 import {
   type ModuleDeclaration,
@@ -30,10 +31,13 @@ export async function inspectModule(
   module: string,
   readable: readonly string[] = [],
   given: Readonly<Record<string, unknown>> = {},
+  walls: Partial<Walls> = {},
 ): Promise<Inspected | string> {
   const folders = [...moduleFolders(module), ...readable];
   folders.forEach(refuseComma);
   await using child = await spawnConfined({
+    ...walls,
+    // However far the machine is closed: nobody has asked for this code to run yet.
     sandbox: "strict",
     entry: new URL("./inspect_process.ts", import.meta.url),
     args: [module],
