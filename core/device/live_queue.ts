@@ -121,12 +121,13 @@ export class LiveQueue implements PulledQueue {
       written >= 0 && written <= chain.capacity && Number.isInteger(written)
     ) return written;
     throw new RangeError(
-      `handle() returned ${written}, the chain has room for ${chain.capacity} bytes`,
+      `${written} is not how many bytes were written; the chain has room for ${chain.capacity}`,
     );
   }
 
   #later(chain: DescriptorChain, written: Promise<number>): void {
-    const done = written.catch((error) => {
+    // What is no promise, as nothing, is told by #cap.
+    const done = Promise.resolve(written).catch((error) => {
       // One that was told to end has not failed.
       if (!this.#ending.signal.aborted) this.#refuseFrom(error);
       else if (this.#handlers.refuse === undefined) return 0;

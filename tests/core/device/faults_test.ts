@@ -68,6 +68,7 @@ recovers("throws in a handler", `throw new Error("no disk")`, "no disk");
 recovers("throws no error", `throw null`, "null");
 recovers("rejects", `return Promise.reject(new Error("later"))`, "later");
 recovers("returns nothing", ``, "undefined");
+recovers("returns nothing", "", "undefined is not how many bytes were written");
 recovers("says it wrote too much", `return capacity + 1`, "room for 16");
 recovers("says it wrote NaN bytes", `return NaN`, "NaN");
 recovers("says it wrote -1 bytes", `return -1`, "-1");
