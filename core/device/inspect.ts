@@ -1,5 +1,6 @@
 // Thread: main
 // Asks a device's module what it declares, in a process that can do nothing else: its code is not trusted.
+import { SIGKILL } from "../sys/linux.ts";
 import { oneLine } from "../manifest/text.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
 import { spawnConfined } from "../sandbox/spawn.ts";
@@ -16,7 +17,6 @@ const BUDGET_MS = 10_000;
 const MAX_BYTES = 512 * 2 ** 20;
 /** What it prints beyond is not kept. */
 const MAX_OUTPUT = 2 ** 20;
-const SIGKILL = 9;
 
 /** A declaration, and which of the options that were given do not match their patterns. */
 export interface Inspected extends ModuleDeclaration {
@@ -47,6 +47,7 @@ export async function inspectModule(
     ],
     landlock: { read: folders },
     isHostile: true,
+    isExpendable: true,
     memory: { bytes: MAX_BYTES, workers: 0 },
     env: { NO_COLOR: "1" },
     // Not among its arguments, which other users may see.

@@ -70,6 +70,7 @@ const ABOUT: Readonly<
   sched_setaffinity: ["process", 0],
   sched_setscheduler: ["process", 0],
   socket: ["family", 0],
+  socketpair: ["family", 0],
 };
 
 const REFUSED = new Map(

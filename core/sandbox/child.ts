@@ -1,7 +1,13 @@
 // Thread: main
 // A process that we started: its end, its streams, and an end for it when this process ends, however that happens.
 import { check, libc } from "../sys/libc.ts";
-import { F_SETFL, F_SETOWN, O_CLOEXEC, SIGKILL } from "../sys/linux.ts";
+import {
+  F_DUPFD_CLOEXEC,
+  F_SETFL,
+  F_SETOWN,
+  O_CLOEXEC,
+  SIGKILL,
+} from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 
 /** As Deno.CommandStatus has it, with the signal's number. */
@@ -71,13 +77,23 @@ export function pipe(): { readonly read: Fd; readonly write: Fd } {
 }
 
 /**
- * Ties a child to this process: it holds the reading end of a pipe, we the writing end; when that closes, the kernel
- * sends the child SIGKILL. PR_SET_PDEATHSIG would do so at the end of the thread that started it.
+ * Ties a child to this process: when that ends, however it does, the kernel closes the writing end of a pipe, and sends
+ * the child SIGKILL for the reading end. Both are ours: whoever held one could undo it. PR_SET_PDEATHSIG would be the end
+ * of the thread that started the child. The caller owns what is returned.
  */
-export function tieToPipe(read: Fd, pid: number): void {
-  check("fcntl F_SETOWN", libc.fcntl(read.fd, F_SETOWN, pid));
-  check("fcntl F_SETSIG", libc.fcntl(read.fd, F_SETSIG, SIGKILL));
-  check("fcntl F_SETFL", libc.fcntl(read.fd, F_SETFL, O_ASYNC));
+export function tieToUs(pid: number): readonly Fd[] {
+  const first = pipe();
+  const second = pipe();
+  // At the end the kernel closes descriptors in an order that is not promised: there is a pipe for either.
+  const number = libc.fcntl(second.read.fd, F_DUPFD_CLOEXEC, second.write.fd);
+  second.read.close();
+  const reads = [first.read, new Fd(check("dup", number))];
+  for (const { fd } of reads) {
+    check("fcntl F_SETOWN", libc.fcntl(fd, F_SETOWN, pid));
+    check("fcntl F_SETSIG", libc.fcntl(fd, F_SETSIG, SIGKILL));
+    check("fcntl F_SETFL", libc.fcntl(fd, F_SETFL, O_ASYNC));
+  }
+  return [...reads, first.write, second.write];
 }
 
 /** A started process. */

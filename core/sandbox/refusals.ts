@@ -2,9 +2,10 @@
 // What the kernel refuses a closed process: the listener of its seccomp filter, by which it asks, and we say no and tell.
 import { AsyncFd } from "../sys/async_fd.ts";
 import type { Fd } from "../sys/fd.ts";
-import { SysError } from "../errors.ts";
+import { HostError, SysError } from "../errors.ts";
 import { errno, libc } from "../sys/libc.ts";
 import { EINTR, ENOENT, POLLERR, POLLHUP, POLLIN } from "../sys/linux.ts";
+import { nextTask } from "../sys/next_task.ts";
 import { pollNow } from "../sys/poll.ts";
 import { RateLimit } from "../sys/rate_limit.ts";
 import { struct } from "../sys/struct.ts";
@@ -42,7 +43,10 @@ const SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102;
 const SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1;
 
 /** In a second; what comes above is answered without a look at it. */
-const MAX_LOOKS = 1000;
+const MAX_LOOKS = 100;
+
+const TOO_MANY =
+  `tried over ${MAX_LOOKS} things in a second, not all of which are told`;
 
 export class Refusals {
   /** Whether paths are looked at: a process that loads its modules names hundreds. */
@@ -72,11 +76,25 @@ export class Refusals {
     const received = await report.next((socket) => socket.receive(into));
     const [listener, ...more] = received?.fds ?? [];
     for (const fd of more) fd.close();
-    if (listener === undefined) return;
+    if (listener === undefined) {
+      if (!received?.length) return;
+      // EMFILE here, and it may be asking already.
+      throw new HostError("its listener was lost");
+    }
     using asking = new AsyncFd(listener);
     // Before Linux 5.9 a listener did not hang up.
     status.then(() => asking.close());
-    while (await asking.next(isAsked)) this.#answer(listener.fd);
+    while (await asking.next((listener) => this.#answerOne(listener))) {
+      // One that never stops asking must not keep this thread from everything else.
+      await nextTask();
+    }
+  }
+
+  /** As AsyncFd.next() wants it: null while nobody asks, false once nobody can. */
+  #answerOne(listener: Fd): boolean | null {
+    const asked = isAsked(listener);
+    if (asked) this.#answer(listener.fd);
+    return asked;
   }
 
   #answer(fd: number): void {
@@ -91,8 +109,10 @@ export class Refusals {
     }
     const { nr } = notif;
     const isPath = isPathCall(nr);
-    const isSeen = (!isPath || this.lookAtPaths) && this.#looks.take();
-    if (isSeen) this.#look(fd);
+    if (!isPath || this.lookAtPaths) {
+      if (this.#looks.take()) this.#look(fd);
+      else this.#attempts.tell(TOO_MANY);
+    }
     this.#respond(fd, isPath ? null : errnoFor(nr));
   }
 

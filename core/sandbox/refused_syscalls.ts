@@ -20,6 +20,9 @@ export const errnoOf = ({ errno }: Refused): number =>
 export const CHECKED_SYSCALLS = {
   ioctl: 16,
   socket: 41,
+  sendto: 44,
+  sendmsg: 46,
+  socketpair: 53,
   clone: 56,
   kill: 62,
   fcntl: 72,
@@ -31,6 +34,7 @@ export const CHECKED_SYSCALLS = {
   tgkill: 234,
   ioprio_set: 251,
   rt_tgsigqueueinfo: 297,
+  sendmmsg: 307,
   prlimit64: 302,
   sched_setattr: 314,
   seccomp: 317,
@@ -124,6 +128,10 @@ export const REFUSED_SYSCALLS: readonly Refused[] = [
       swapon: 167,
       swapoff: 168,
     },
+  },
+  {
+    why: "tells what happens to files that may not be opened",
+    calls: { inotify_add_watch: 254 },
   },
   {
     why: "opens files without their path",

@@ -1,6 +1,6 @@
 // Thread: any
 // The seccomp filter of a closed process: which system calls it is refused, as a program for the kernel.
-import { AF_UNIX, F_SETOWN, SOCK_STREAM } from "../sys/linux.ts";
+import { AF_UNIX, F_SETOWN, PRIO_PROCESS, SOCK_STREAM } from "../sys/linux.ts";
 import {
   allow,
   and,
@@ -56,6 +56,10 @@ const AF_INET = 2;
 const AF_INET6 = 10;
 const SOCK_DGRAM = 2;
 const SOCK_TYPE_MASK = 0xf;
+const IPPROTO_TCP = 6;
+const IPPROTO_UDP = 17;
+const MSG_FASTOPEN = 0x20000000;
+const IOPRIO_WHO_PROCESS = 1;
 const CLONE_THREAD = 0x10000;
 /** NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET (linux/sched.h). */
 const CLONE_NEW_ANY = 0x7e020000;
@@ -144,6 +148,16 @@ function byArguments(
       ...allow,
     ]),
     ...ifEqual(CHECKED_SYSCALLS.socket, socketRule(sockets, no)),
+    // One of datagrams could be sent to whoever listens on the host.
+    ...ifEqual(CHECKED_SYSCALLS.socketpair, [
+      ...load(seccompDataArg(0)),
+      ...unlessEqual(AF_UNIX, no),
+      ...load(seccompDataArg(1)),
+      ...and(SOCK_TYPE_MASK),
+      ...ifEqual(SOCK_STREAM, allow),
+      ...no,
+    ]),
+    ...sockets === "none" ? [] : withoutFastOpen(no),
     ...otherProcesses(run, pid, no),
   ];
 }
@@ -161,14 +175,14 @@ function otherProcesses(run: boolean, pid: number | null, no: Block): Block {
     CHECKED_SYSCALLS.rt_sigqueueinfo,
     CHECKED_SYSCALLS.rt_tgsigqueueinfo,
   ];
-  /** With 0 for the caller. */
+  /** Which argument names it; before that one in two of them, what kind of name it is: a process, not a user, say. */
   const scheduling = [
-    [CHECKED_SYSCALLS.setpriority, 1],
     [CHECKED_SYSCALLS.sched_setparam, 0],
     [CHECKED_SYSCALLS.sched_setscheduler, 0],
     [CHECKED_SYSCALLS.sched_setaffinity, 0],
     [CHECKED_SYSCALLS.sched_setattr, 0],
-    [CHECKED_SYSCALLS.ioprio_set, 1],
+    [CHECKED_SYSCALLS.setpriority, 1, PRIO_PROCESS],
+    [CHECKED_SYSCALLS.ioprio_set, 1, IOPRIO_WHO_PROCESS],
   ] as const;
   return [
     ...run || pid === null
@@ -177,20 +191,51 @@ function otherProcesses(run: boolean, pid: number | null, no: Block): Block {
     ...pid === null
       ? []
       : ifEqual(CHECKED_SYSCALLS.prlimit64, toSelfOnly(0, 0, pid)),
-    ...scheduling.flatMap(([number, index]) =>
-      ifEqual(number, toSelfOnly(index, 0))
+    ...scheduling.flatMap(([number, index, kind]) =>
+      ifEqual(number, [
+        ...kind === undefined
+          ? []
+          : [...load(seccompDataArg(0)), ...unlessEqual(kind, no)],
+        ...toSelfOnly(index, 0),
+      ])
     ),
   ];
 }
 
-/** Raw and packet sockets, netlink and every rarer family are refused in any case. */
+/** Landlock looks at connect() only; this connects as it sends. */
+function withoutFastOpen(no: Block): Block {
+  const calls = [
+    [CHECKED_SYSCALLS.sendto, 3],
+    [CHECKED_SYSCALLS.sendmsg, 2],
+    [CHECKED_SYSCALLS.sendmmsg, 3],
+  ] as const;
+  return calls.flatMap(([number, flags]) =>
+    ifEqual(number, [
+      ...load(seccompDataArg(flags)),
+      ...ifAnyBit(MSG_FASTOPEN, no),
+      ...allow,
+    ])
+  );
+}
+
+/**
+ * Raw and packet sockets, netlink and every rarer family are refused in any case; and protocols beside TCP and UDP, such
+ * as MPTCP, whose ports Landlock does not know.
+ */
 function socketRule(sockets: SeccompOptions["sockets"], no: Block): Block {
   if (sockets === "none") return no;
+  const protocols: Block = [
+    ...load(seccompDataArg(2)),
+    ...[0, IPPROTO_TCP, IPPROTO_UDP].flatMap((protocol) =>
+      ifEqual(protocol, allow)
+    ),
+    ...no,
+  ];
   const types: Block = [
     ...load(seccompDataArg(1)),
     ...and(SOCK_TYPE_MASK),
-    ...ifEqual(SOCK_STREAM, allow),
-    ...ifEqual(SOCK_DGRAM, allow),
+    ...ifEqual(SOCK_STREAM, protocols),
+    ...ifEqual(SOCK_DGRAM, protocols),
     ...no,
   ];
   return [

@@ -2,11 +2,11 @@
 // Starts a deno process that can do what it is granted and no more, by Deno's permissions and by the kernel.
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
-import { writeText } from "../sys/fd.ts";
+import { type Fd, writeText } from "../sys/fd.ts";
 import { libc } from "../sys/libc.ts";
 import { SIGKILL } from "../sys/linux.ts";
 import { auditVariable } from "./audit.ts";
-import { Child, pipe, tieToPipe, watchChild } from "./child.ts";
+import { Child, tieToUs, watchChild } from "./child.ts";
 import { closeVariable } from "./closing.ts";
 import {
   configFile,
@@ -62,17 +62,15 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
   using ours = new DisposableStack();
   const stdio = openStdio([stdin, stdout, stderr], theirs);
   const [input, output, errors] = stdio.ours.map((fd) => ours.use(fd));
-  const life = pipe();
-  theirs.use(life.read);
-  ours.use(life.write);
   const { audit } = options;
   const heard = audit === undefined
     ? null
     : openRecords(closesItself(options), theirs, ours);
-  const fds = [...stdio.child, ...options.fds ?? [], life.read.fd];
+  const fds = [...stdio.child, ...options.fds ?? []];
   const { pid, missing } = await spawn(options, fds, heard?.theirs);
-  tieToPipe(life.read, pid);
+  let ties: readonly Fd[];
   try {
+    ties = tieToUs(pid);
     options.cgroup?.add(pid);
     if (options.isExpendable) writeText(`/proc/${pid}/oom_score_adj`, "1000");
   } catch (error) {
@@ -87,7 +85,7 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
     input ? writableOf(input) : null,
     output ? readableOf(output) : null,
     errors ? readableOf(errors) : null,
-    [life.write, input],
+    [...ties, input],
   );
   if (heard !== null) hear(heard.ours, child, audit!, rulesOf(options));
   return child;

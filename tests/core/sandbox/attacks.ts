@@ -92,6 +92,13 @@ function spawnShell(): Result {
   return result === 0 ? "done" : result;
 }
 
+function watchFolder(folder: string): Result {
+  const inotify = call(294, 0);
+  const result = call(254, inotify, folder, 0x100);
+  call(3, inotify);
+  return outcome(result);
+}
+
 function mountAndUnmount(folder: string): Result {
   const result = call(165, "none", folder, "tmpfs", 0, 0);
   if (result === 0) call(166, folder, 2);
@@ -121,6 +128,9 @@ export const ATTACKS = {
   "open a raw socket": () => closing(call(41, 2, 3, 1)),
   "open a packet socket": () => closing(call(41, 17, 3, 0)),
   "open a netlink socket": () => closing(call(41, 16, 3, 0)),
+  "make a datagram socket of a pair": () =>
+    outcome(call(53, 1, 2, 0, new Uint8Array(8))),
+  "watch a folder": ({ folder }) => watchFolder(folder),
   "trace a process": ({ pid }) => outcome(call(101, PTRACE_SEIZE, pid, 0, 0)),
   "signal a process": ({ pid }) => outcome(call(62, pid, 10)),
   "signal its thread": ({ pid }) => outcome(call(234, pid, pid, 10)),

@@ -26,6 +26,8 @@ const EXPECTED: Readonly<
   "open a raw socket": ["done", EPERM, EPERM, EPERM],
   "open a packet socket": ["done", EPERM, EPERM, EPERM],
   "open a netlink socket": ["done", "done", EPERM, EPERM],
+  "make a datagram socket of a pair": ["done", "done", EPERM, EPERM],
+  "watch a folder": ["done", "done", EPERM, EPERM],
   "trace a process": ["done", EPERM, EPERM, EPERM],
   "signal a process": ["done", EPERM, EPERM, EPERM],
   "signal its thread": ["done", EPERM, EPERM, EPERM],

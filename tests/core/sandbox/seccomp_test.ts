@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { assemble } from "../../../core/sandbox/bpf.ts";
 import {
   CLOSED,
+  type SeccompOptions,
   seccompProgram,
 } from "../../../core/sandbox/seccomp_filter.ts";
 
@@ -75,8 +76,8 @@ function verdict(
 }
 
 Deno.test("The filter lets pass what Deno and KVM do all day", () => {
-  // read, write, mmap, futex, openat, epoll_wait, exit_group, sigtimedwait, prctl, memfd_create, socketpair
-  for (const nr of [0, 1, 9, 202, 257, 232, 231, 128, 157, 319, 53]) {
+  // read, write, mmap, futex, openat, epoll_wait, exit_group, sigtimedwait, prctl, memfd_create, sendmsg
+  for (const nr of [0, 1, 9, 202, 257, 232, 231, 128, 157, 319, 46]) {
     assertEquals(verdict(nr), ALLOW, `${nr}`);
   }
   // KVM_RUN, TIOCGWINSZ
@@ -184,7 +185,7 @@ Deno.test("The filter reads arguments of a few calls only, so that the kernel ca
     if (readArgument) reading.push(nr);
   }
   const scheduling = [141, 142, 144, 203, 251, 314];
-  const others = [16, 56, 62, 72, 129, 234, 297, 302, 317];
+  const others = [16, 53, 56, 62, 72, 129, 234, 297, 302, 317];
   assertEquals(reading, [...scheduling, ...others].sort((a, b) => a - b));
   assert(program.length / 8 < 4096, "BPF_MAXINSNS");
 });
@@ -202,10 +203,16 @@ Deno.test("The filter lets files be changed only where some may be written", () 
 });
 
 Deno.test("The filter lets nobody change how other processes are scheduled", () => {
-  // setpriority, ioprio_set: which, who
-  for (const nr of [141, 251]) {
-    assertEquals(verdict(nr, [0, 0]), ALLOW, `${nr}`);
-    for (const who of [1, PID]) assertEquals(verdict(nr, [0, who]), EPERM);
+  // setpriority with PRIO_PROCESS, ioprio_set with IOPRIO_WHO_PROCESS
+  for (const [nr, process] of [[141, 0], [251, 1]] as const) {
+    assertEquals(verdict(nr, [process, 0]), ALLOW, `${nr}`);
+    for (const who of [1, PID]) {
+      assertEquals(verdict(nr, [process, who]), EPERM);
+    }
+    // A group, a user
+    for (const which of [1 - process, 2, 3]) {
+      assertEquals(verdict(nr, [which, 0]), EPERM, `${nr} ${which}`);
+    }
   }
   // sched_setparam, sched_setscheduler, sched_setaffinity, sched_setattr
   for (const nr of [142, 144, 203, 314]) {
@@ -255,4 +262,33 @@ Deno.test("The filter lets nobody have a listener who could say yes", () => {
     assertEquals(verdict(317, [1, flags], { ...CLOSED, run: true }), EPERM);
   }
   assertEquals(verdict(317, [1, 1]), ALLOW);
+});
+
+Deno.test("The filter lets pairs of sockets be made that reach nobody else", () => {
+  // socketpair: AF_UNIX with SOCK_STREAM, and flags; then datagrams, packets, other families
+  assertEquals(verdict(53, [1, 1]), ALLOW);
+  assertEquals(verdict(53, [1, 0x80801]), ALLOW);
+  for (const sockets of ["none", "inet"] as const) {
+    const options = { ...CLOSED, sockets };
+    for (const [family, type] of [[1, 2], [1, 5], [2, 1], [16, 3], [40, 1]]) {
+      assertEquals(verdict(53, [family!, type!], options), EPERM);
+    }
+  }
+});
+
+Deno.test("The filter lets TCP be used in no way whose ports Landlock does not see", () => {
+  const inet: SeccompOptions = { ...CLOSED, sockets: "inet" };
+  // IPPROTO_TCP, UDP; MPTCP, SMC, SCTP
+  for (const protocol of [0, 6, 17]) {
+    assertEquals(verdict(41, [2, 1, protocol], inet), ALLOW);
+  }
+  for (const protocol of [262, 256, 132]) {
+    assertEquals(verdict(41, [2, 1, protocol], inet), EPERM);
+  }
+  // sendto, sendmsg, sendmmsg with MSG_FASTOPEN, and with MSG_NOSIGNAL
+  for (const [nr, at] of [[44, 3], [46, 2], [307, 3]] as const) {
+    const flags = (value: number) => [5, 0, 0, 0].with(at, value);
+    assertEquals(verdict(nr, flags(0x20000000), inet), EPERM, `${nr}`);
+    assertEquals(verdict(nr, flags(0x4000), inet), ALLOW, `${nr}`);
+  }
 });

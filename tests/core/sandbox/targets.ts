@@ -41,6 +41,8 @@ const expectedAttempts = (
     "open a raw socket": "socket of AF_INET",
     "open a packet socket": "socket of AF_PACKET",
     "open a netlink socket": "socket of AF_NETLINK",
+    "make a datagram socket of a pair": "socketpair of AF_UNIX",
+    "watch a folder": "inotify_add_watch",
     "trace a process": `ptrace of ${process}`,
     "signal a process": `kill of ${process}`,
     "signal its thread": `tgkill of ${process}`,
