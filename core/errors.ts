@@ -28,7 +28,7 @@ export class HostError extends Error {
 /** A device's code (never the guest's driver) broke its contract or failed. */
 export class DeviceError extends Error {
   override readonly name = "DeviceError";
-  /** The device was never there, and will not be: it could not start. */
+  /** The device could not start with the machine: the driver has not seen it. */
   readonly absent: boolean;
   constructor(
     readonly device: string,

@@ -12,6 +12,7 @@ import { landlockAbi } from "../sandbox/landlock.ts";
 import { leftOpenBy } from "../sandbox/landlock_abi.ts";
 import { hasSeccomp } from "../sandbox/seccomp.ts";
 import { readText } from "../sys/fd.ts";
+import { realPath } from "../sys/real_path.ts";
 import { libc } from "../sys/libc.ts";
 import type { ArgsOf } from "./args.ts";
 import { printLine, useColor } from "./output.ts";
@@ -136,19 +137,32 @@ function userFinding(): Finding {
 
 function cgroupFinding(): Finding {
   const check = "cgroup v2";
-  const mount = readText("/proc/self/mounts").split("\n")
-    .map((line) => line.split(" ")).find(([, , type]) => type === "cgroup2");
-  if (mount === undefined) {
+  const folder = cgroupFolder();
+  if (folder === null) {
     const found = "not mounted: run --cgroup is not there";
     return { check, state: "ok", found };
   }
-  const folder = mount[1]!;
   const has = readText(`${folder}/cgroup.controllers`).trim().split(" ");
   const limits = ["memory", "cpu", "pids"].filter((name) => has.includes(name));
   const found = `${folder}: run --cgroup can limit ${
     limits.join(", ") || "nothing, for want of controllers"
   }`;
   return { check, state: "ok", found };
+}
+
+/** Null also where it cannot be read. */
+function cgroupFolder(): string | null {
+  const mounts = readText("/proc/self/mounts").split("\n")
+    .map((line) => line.split(" "));
+  const folders = mounts.filter(([, , type]) => type === "cgroup2")
+    // A space is written as \040.
+    .map(([, path = ""]) =>
+      path.replace(
+        /\\([0-7]{3})/g,
+        (_, octal) => String.fromCharCode(parseInt(octal, 8)),
+      )
+    );
+  return folders.find((path) => realPath(`${path}/cgroup.controllers`)) ?? null;
 }
 
 function kvmFindings(): Finding[] {

@@ -8,6 +8,8 @@ import { findPart, type PagePart, readPage } from "./plugin_page.ts";
 
 /** What the name of a part of the plugin API begins with; alone, it means all of them. */
 const PLUGIN = "plugin";
+/** Where what is said of a part begins. */
+const COLUMN = 25;
 
 export function explain(args: ArgsOf<"explain">): Promise<number> {
   return Promise.try(() => {
@@ -39,9 +41,12 @@ function explainPlugin(name: string, json: boolean): void {
 function printPartTitle({ name, text }: PagePart): void {
   const prose = text.split("\n\n").find((each) => !each.startsWith(" ")) ?? "";
   const [sentence = ""] = prose.replaceAll("\n", " ").split(/(?<=[.;:]) /);
-  printLine(
-    `${`${PLUGIN}.${name}`.padEnd(24)} ${sentence.replace(/[;:]$/, "")}`,
+  const [first = "", ...more] = wrap(
+    sentence.replace(/[;:]$/, ""),
+    WIDTH - COLUMN,
   );
+  printLine(`${PLUGIN}.${name}`.padEnd(COLUMN) + first);
+  for (const line of more) printLine(" ".repeat(COLUMN) + line);
 }
 
 function known(section: string): Clause {

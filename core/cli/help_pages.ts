@@ -2,7 +2,7 @@
 // What help says of each command, option and exit status.
 import type { CommandName } from "./commands.ts";
 
-export interface CommandHelp {
+interface CommandHelp {
   /** After "paddock". */
   readonly usage: string;
   readonly summary: string;

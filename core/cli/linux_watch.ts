@@ -3,8 +3,9 @@
 // minute before it fails; a probe at each start would cost all others time, so one is made of a machine that is late.
 import type { BootConfig } from "../manifest/config.ts";
 import { MANIFEST_NAME } from "../manifest/load.ts";
-import { resolve } from "../manifest/paths.ts";
+import { fromFileUrl, resolve } from "../manifest/paths.ts";
 import type { Vm, VmExit } from "../vm.ts";
+import { quoteForShell } from "./output.ts";
 
 /** Linux that runs has looked at its devices by then. */
 const LATE_MS = 2500;
@@ -24,6 +25,7 @@ type Watched = Pick<Vm, "config" | "statistics" | "kill">;
 export interface WatchOptions {
   /** The manifest that was named. */
   readonly manifest: string | undefined;
+  readonly script?: string | undefined;
   /** Whether this host runs Linux. */
   readonly probe?: () => Promise<boolean>;
   readonly lateMs?: number;
@@ -59,12 +61,14 @@ export class LinuxWatch implements Disposable {
     if (probes === PROBES && !await isLinux(config.boot)) return;
     if (await probe() || this.#closed) return;
     if (probes > 1) return this.#look(probes - 1, pauseMs);
+    // It may have come that far while it was probed.
+    if ((await this.#vm.statistics()).mailed > 0 || this.#closed) return;
     this.verdict = { reason: "failure", detail: this.#reason() };
     await this.#vm.kill();
   }
 
   #reason(): string {
-    const start = startCommand(this.#options.manifest);
+    const start = startCommand(this.#options);
     return "this host's KVM emulates guest kernel mode and cannot run Linux; " +
       (start === null
         ? "see `paddock doctor`"
@@ -95,18 +99,23 @@ export async function isLinux(boot: BootConfig): Promise<boolean> {
 }
 
 /** Where the lab is beside this file, what boots the manifest in it. */
-function startCommand(named: string | undefined): string | null {
+function startCommand(
+  { manifest: named, script }: WatchOptions,
+): string | null {
   if (ROOT.protocol !== "file:") return null;
-  const root = resolve(decodeURIComponent(ROOT.pathname));
-  const manifest = named ?? (exists(MANIFEST_NAME) ? MANIFEST_NAME : null);
+  const root = resolve(fromFileUrl(ROOT));
+  const path = named?.startsWith("file:") ? fromFileUrl(named) : named;
+  const manifest = path ?? (exists(MANIFEST_NAME) ? MANIFEST_NAME : null);
   const isHere = Deno.cwd() === root;
   const words = [
-    "deno task",
-    ...isHere ? [] : [`--cwd ${root}`],
+    "deno",
+    "task",
+    ...isHere ? [] : ["--cwd", root],
     "start",
+    ...script === undefined ? [] : [`--script=${resolve(script)}`],
     ...manifest === null ? [] : [isHere ? manifest : resolve(manifest)],
   ];
-  return words.join(" ");
+  return words.map(quoteForShell).join(" ");
 }
 
 function exists(path: string): boolean {

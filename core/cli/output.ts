@@ -63,3 +63,10 @@ function describe(error: unknown): string {
     error instanceof SysError;
   return expected ? error.message : error.stack ?? `${error}`;
 }
+
+/** A word as a shell reads it back. */
+export function quoteForShell(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word)
+    ? word
+    : `'${word.replaceAll("'", `'\\''`)}'`;
+}

@@ -8,7 +8,7 @@ import { loadManifest, MANIFEST_NAME } from "../manifest/load.ts";
 import { resolve } from "../manifest/paths.ts";
 import { denoFlags, vmPermissions } from "../sandbox/vm_permissions.ts";
 import type { ArgsOf } from "./args.ts";
-import { printLine } from "./output.ts";
+import { printLine, quoteForShell } from "./output.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -53,10 +53,4 @@ function usesCache(boot: BootConfig): boolean {
   using file = Deno.openSync(boot.kernel);
   file.readSync(magic);
   return !isElf(magic);
-}
-
-function quoteForShell(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word)
-    ? word
-    : `'${word.replaceAll("'", `'\\''`)}'`;
 }

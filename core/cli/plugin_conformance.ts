@@ -18,7 +18,7 @@ import {
   type Registry,
 } from "../manifest/built_in.ts";
 import { oneLine } from "../manifest/text.ts";
-import { printLine, useColor } from "./output.ts";
+import { printLine, quoteForShell, useColor } from "./output.ts";
 import { findModule, grantLine } from "./plugin_module.ts";
 
 export interface PluginTestArgs {
@@ -100,8 +100,10 @@ function printRemedy(
 ): void {
   const lists = Object.entries({
     ...granted,
-    [permission]: [...granted[permission], value ?? "…"],
+    // Deno does not always say: then a word that is no value.
+    [permission]: [...granted[permission], value ?? permission.toUpperCase()],
   }).filter(([, list]) => list.length > 0)
     .map(([kind, list]) => `"${kind}": ${JSON.stringify(list)}`);
-  printLine(`Try again with --permissions '{ ${lists.join(", ")} }'`);
+  const option = quoteForShell(`{ ${lists.join(", ")} }`);
+  printLine(`Try again with --permissions ${option}`);
 }

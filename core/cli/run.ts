@@ -44,12 +44,15 @@ export async function run(args: ArgsOf<"run">): Promise<number> {
 }
 
 /** Waits for the end of a machine that has just started. */
-async function endOf(vm: Vm, { manifest }: ArgsOf<"run">): Promise<Ending> {
+async function endOf(
+  vm: Vm,
+  { manifest, script }: ArgsOf<"run">,
+): Promise<Ending> {
   const absent = new Set<string>();
   vm.on("devicefault", (error) => {
     if (error.absent) absent.add(error.device);
   });
-  using linux = new LinuxWatch(vm, { manifest });
+  using linux = new LinuxWatch(vm, { manifest, script });
   const exit = await vm.wait();
   return { ...linux.verdict ?? exit, absent: [...absent] };
 }

@@ -258,7 +258,9 @@ function checkReads(
   const { read = [], write = [] } = permissions;
   const writable = write.map(absolute);
   for (const [index, path] of read.map(absolute).entries()) {
-    const isMade = writable.some((place) => `${path}/`.startsWith(`${place}/`));
+    const isMade = writable.some((place) =>
+      `${path}/`.startsWith(place.endsWith("/") ? place : `${place}/`)
+    );
     if (!isMade) checkThere(`${field}[${index}]`, path);
   }
 }

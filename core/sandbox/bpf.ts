@@ -15,8 +15,8 @@ export const SECCOMP_DATA_ARCH = 4;
 export const seccompDataArg = (index: number): number => 16 + 8 * index;
 
 export const SECCOMP_RET_ALLOW = 0x7fff0000;
-export const SECCOMP_RET_ERRNO = 0x00050000;
-export const SECCOMP_RET_USER_NOTIF = 0x7fc00000;
+const SECCOMP_RET_ERRNO = 0x00050000;
+const SECCOMP_RET_USER_NOTIF = 0x7fc00000;
 
 /** One struct sock_filter: code, how many instructions to skip if true and if false, constant. */
 export interface Instruction {

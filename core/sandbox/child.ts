@@ -65,7 +65,7 @@ function parseStatus(status: number): ChildStatus {
 }
 
 /** Signals a child that watchChild() watches; one that has ended gets nothing. */
-export function signalChild(pid: number, signal: number): void {
+function signalChild(pid: number, signal: number): void {
   if (running.has(pid)) libc.kill(pid, signal);
 }
 

@@ -17,6 +17,11 @@ export const FIRST_FD = 3;
 /** More than are ever handed to a process, which come first. */
 const MAX_INHERITED = 64;
 
+/** What is said to the owner, in this order; the listener comes with the second. */
+export const WILL_ASK = 1;
+export const ASKS = 2;
+export const ASKS_NOBODY = 3;
+
 interface Closing extends SeccompOptions {
   /** Number of the socket that the filter's listener is passed on by (refusals.ts); null: nobody wants to know. */
   readonly reportTo: number | null;
@@ -43,8 +48,11 @@ export function closeProcess(): void {
   const { reportTo, ...options } = JSON.parse(text) as Closing;
   if (reportTo === null) return installSeccomp(options);
   using socket = new UnixSocket(reportTo);
-  // Nobody in this process may answer what it is asked itself.
+  socket.send(Uint8Array.of(WILL_ASK));
+  // From here on another thread may wait for an answer, and this one for that thread: the owner does not wait for long.
   using listener = installAskingSeccomp(options);
-  if (listener === null) installSeccomp(options);
-  else socket.send(Uint8Array.of(0), [listener]);
+  // Nobody in this process may answer what it is asked itself.
+  if (listener !== null) return socket.send(Uint8Array.of(ASKS), [listener]);
+  socket.send(Uint8Array.of(ASKS_NOBODY));
+  installSeccomp(options);
 }

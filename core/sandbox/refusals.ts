@@ -1,8 +1,9 @@
 // Thread: main
 // What the kernel refuses a closed process: the listener of its seccomp filter, by which it asks, and we say no and tell.
+import { receiveListener } from "./listener_passing.ts";
 import { AsyncFd } from "../sys/async_fd.ts";
 import type { Fd } from "../sys/fd.ts";
-import { HostError, SysError } from "../errors.ts";
+import { SysError } from "../errors.ts";
 import { errno, libc } from "../sys/libc.ts";
 import { EINTR, ENOENT, POLLERR, POLLHUP, POLLIN } from "../sys/linux.ts";
 import { nextTask } from "../sys/next_task.ts";
@@ -65,22 +66,13 @@ export class Refusals {
   }
 
   /**
-   * Takes the listener that the child passes on when it closes itself, and answers until it has ended. Throws a SysError
-   * for what is no listener; a listener that is closed early refuses all that was to be asked.
+   * Takes the listener that the child passes on when it closes itself, and answers until it has ended. Throws where there
+   * should be one and is none, and a SysError for what is no listener.
    */
   async answerAll(socket: UnixSocket): Promise<void> {
-    using report = new AsyncFd(socket);
-    const { status } = this.#child;
-    status.then(() => report.close());
-    const into = new Uint8Array(1);
-    const received = await report.next((socket) => socket.receive(into));
-    const [listener, ...more] = received?.fds ?? [];
-    for (const fd of more) fd.close();
-    if (listener === undefined) {
-      if (!received?.length) return;
-      // EMFILE here, and it may be asking already.
-      throw new HostError("its listener was lost");
-    }
+    const { status, pid } = this.#child;
+    const listener = await receiveListener(socket, pid, status);
+    if (listener === null) return;
     using asking = new AsyncFd(listener);
     // Before Linux 5.9 a listener did not hang up.
     status.then(() => asking.close());

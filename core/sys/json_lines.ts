@@ -31,7 +31,7 @@ function replace(_key: string, value: unknown): unknown {
 }
 
 /** The message of one line. Throws a SyntaxError for what is none. */
-export function decodeLine(line: string): unknown {
+function decodeLine(line: string): unknown {
   return JSON.parse(line, line.includes(`"${ESCAPE}`) ? revive : undefined);
 }
 

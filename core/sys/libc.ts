@@ -282,6 +282,25 @@ const SYMBOLS = {
     ],
     result: "i32",
   },
+  syscallPidfdOpen: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_pidfd_open */
+      "i32", /* pid_t */
+      "u32", /* unsigned flags */
+    ],
+    result: "i32",
+  },
+  syscallPidfdGetfd: {
+    name: "syscall",
+    parameters: [
+      "i32", /* SYS_pidfd_getfd */
+      "i32", /* int pidfd */
+      "i32", /* int targetfd */
+      "u32", /* unsigned flags */
+    ],
+    result: "i32",
+  },
   syscallSeccomp: {
     name: "syscall",
     parameters: [

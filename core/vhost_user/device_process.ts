@@ -6,6 +6,7 @@ import type { DiskConfig, PermissionSet } from "../manifest/built_in.ts";
 import type { VirtioConfig } from "../manifest/config.ts";
 import { closeProcess } from "../sandbox/closing.ts";
 import { readLines } from "../sys/json_lines.ts";
+import { askOwner } from "../sys/thread_mark.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import type { TraceKind } from "../virtio/trace.ts";
 import { BackEnd } from "./back_end.ts";
@@ -35,6 +36,8 @@ export interface DeviceProcessInit {
 }
 
 closeProcess();
+// A device that is cut off here ends with its process.
+askOwner(() => {});
 const init = await readInit();
 Deno.exit(await serve(init));
 

@@ -9,7 +9,7 @@ import type { DevicePort } from "../plugin.ts";
 import type { Child } from "../sandbox/child.ts";
 import { FIRST_FD } from "../sandbox/closing.ts";
 import { moduleFolders } from "../sandbox/grants.ts";
-import { spawnConfined } from "../sandbox/spawn.ts";
+import { type ConfinedOptions, spawnConfined } from "../sandbox/spawn.ts";
 import type { Walls } from "../sandbox/walls.ts";
 import {
   denoFlags,
@@ -77,6 +77,8 @@ export class DeviceSupervisor {
   #control: Control | null = null;
   #child: Child | null = null;
   #supervised: Promise<void> | null = null;
+  /** All that its process had to say. */
+  #heard: Promise<void> = Promise.resolve();
   #restarting = false;
   #closing = false;
 
@@ -120,8 +122,6 @@ export class DeviceSupervisor {
   }
 
   async #spawn(): Promise<Child> {
-    const { name, index, module, options, disk, virtio } = this.device;
-    const { walls, trace } = this.#options;
     // The process makes no sockets: it gets those that it needs.
     using stack = new DisposableStack();
     removeSocket(this.backEnd.socket);
@@ -131,15 +131,34 @@ export class DeviceSupervisor {
     // Until somebody listens to it.
     using unheard = new DisposableStack();
     unheard.use(ours);
-    const grants = this.device.permissions;
+    const child = await spawnConfined(this.#confined([front.fd, theirs.fd]));
+    // What it prints is neither the guest's nor ours.
+    for (const stream of [child.stdout!, child.stderr!]) {
+      eachLine(stream, (line) => {
+        if (this.#lines.take()) this.#events.onLog(this.device.name, line);
+      });
+    }
+    this.#child = child;
+    const input = child.stdin!.getWriter();
+    // One that died at once is told by its status.
+    input.write(encodeLine(this.#init())).then(() => input.close())
+      .catch(() => {});
+    unheard.move();
+    this.#heard = this.#listen(child, new ControlChannel(ours, isFromDevice));
+    return child;
+  }
+
+  #confined(fds: readonly number[]): ConfinedOptions {
+    const { name, index, module, permissions: grants } = this.device;
+    const { walls, ram } = this.#options;
     const permissions = {
       ...grants,
       read: [...grants.read, ...moduleFolders(module)],
       import: [...grants.import, ...importHosts(module)],
     };
-    const child = await spawnConfined({
-      // What the device's modules import is held by the permissions of its process, whatever the VM's are.
+    return {
       ...walls,
+      // What the device's modules import is held by the permissions of its process, whatever the VM's are.
       sandbox: walls.sandbox === "off" ? "deno" : walls.sandbox,
       entry: new URL("./device_process.ts", import.meta.url),
       permissions: denoFlags(permissions),
@@ -151,14 +170,10 @@ export class DeviceSupervisor {
         sockets: grants.net.length > 0 ? "inet" : "none",
         paths: false,
       },
-      memory: {
-        bytes: MEMORY,
-        workers: WORKERS,
-        // Guest RAM, while it is being mapped.
-        spare: 2 * this.#options.ram,
-      },
+      // Guest RAM is spare memory while it is being mapped.
+      memory: { bytes: MEMORY, workers: WORKERS, spare: 2 * ram },
       isExpendable: true,
-      fds: [front.fd, theirs.fd],
+      fds,
       audit: {
         granted: permissions,
         field: `devices[${index}].permissions`,
@@ -167,31 +182,22 @@ export class DeviceSupervisor {
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
-    });
-    // What it prints is neither the guest's nor ours.
-    for (const stream of [child.stdout!, child.stderr!]) {
-      eachLine(stream, (line) => {
-        if (this.#lines.take()) this.#events.onLog(name, line);
-      });
-    }
-    this.#child = child;
-    const init: DeviceProcessInit = {
+    };
+  }
+
+  #init(): DeviceProcessInit {
+    const { name, module, options, permissions, disk, virtio } = this.device;
+    return {
       name,
       module,
       options,
-      grants,
+      grants: permissions,
       disk,
       virtio,
-      trace,
+      trace: this.#options.trace,
       socket: FIRST_FD,
       control: FIRST_FD + 1,
     };
-    const input = child.stdin!.getWriter();
-    // One that died at once is told by its status.
-    input.write(encodeLine(init)).then(() => input.close()).catch(() => {});
-    unheard.move();
-    this.#listen(child, new ControlChannel(ours, isFromDevice));
-    return child;
   }
 
   /** Hears one process until it ends. */
@@ -206,6 +212,8 @@ export class DeviceSupervisor {
     for (let deaths = 1;; deaths++) {
       const begin = performance.now();
       const { code } = await child.status;
+      // What it said last may be on its way still.
+      await this.#heard;
       if (this.#closing) return;
       if (!this.#listener.wasThere && !this.#restarting) {
         // What it failed at, the next one would.

@@ -6,6 +6,7 @@ import {
 } from "../../../core/sandbox/spawn.ts";
 import type { SandboxLevel } from "../../../core/sandbox/walls.ts";
 import { CLOSED } from "../../../core/sandbox/seccomp_filter.ts";
+import { NOTHING } from "../../support/permissions.ts";
 import { libc } from "../../../core/sys/libc.ts";
 import { withFolder } from "../../support/folder.ts";
 import { closedAgain, openFds } from "../../support/open_fds.ts";
@@ -239,5 +240,25 @@ sandboxTest(
       Error,
       "dup fd 987",
     );
+  },
+);
+
+sandboxTest(
+  "The listener is taken from a child that asks before it could pass it on",
+  async () => {
+    const attempts: string[] = [];
+    const { stdout, code } = await runChild({
+      ...child("strict", []),
+      entry: beside("stuck_process.ts"),
+      seccomp: { ...CLOSED, paths: true },
+      audit: {
+        granted: NOTHING,
+        onRefused: (attempt) => attempts.push(attempt),
+      },
+    });
+    assertEquals({ stdout, code }, { stdout: "went on, refused", code: 0 });
+    assertEquals(attempts, [
+      'tried read of "/etc/shadow", which is not granted',
+    ]);
   },
 );

@@ -1,0 +1,92 @@
+// Thread: main
+// How the listener of a child's seccomp filter comes to its owner: passed on by the child, or taken from it.
+import { HostError } from "../errors.ts";
+import { AsyncFd } from "../sys/async_fd.ts";
+import { Fd } from "../sys/fd.ts";
+import { check, cString, cText, libc } from "../sys/libc.ts";
+import { PATH_MAX } from "../sys/linux.ts";
+import type { UnixSocket } from "../sys/unix_socket.ts";
+import { ASKS, FIRST_FD } from "./closing.ts";
+
+const SYS_pidfd_open = 434;
+const SYS_pidfd_getfd = 438;
+/**
+ * The child's main thread may wait for a thread of V8's, which waits for an answer already: then it does not come to
+ * passing the listener on. How often that is looked for, and until when.
+ */
+const LOOK_MS = 20;
+const LATE_MS = 5000;
+const LINK = "anon_inode:seccomp notify";
+/** More than a process has open by then. */
+const MOST_FDS = 256;
+
+/** Null where the child ends before it asks, or asks nobody. Throws where its listener is lost. */
+export async function receiveListener(
+  socket: UnixSocket,
+  pid: number,
+  ended: Promise<unknown>,
+): Promise<Fd | null> {
+  using report = new AsyncFd(socket);
+  ended.then(() => report.close());
+  if (await receive(report) === null) return null;
+  let taken: Fd | null = null;
+  let problem: unknown = null;
+  const since = performance.now();
+  const timer = setInterval(() => {
+    try {
+      taken = take(pid);
+      if (performance.now() - since > LATE_MS) {
+        problem = new HostError("its questions cannot be heard");
+      }
+    } catch (error) {
+      problem = error;
+    }
+    if (taken !== null || problem !== null) report.close();
+  }, LOOK_MS);
+  try {
+    const received = await receive(report);
+    if (problem !== null) throw problem;
+    if (received === null) return taken;
+    const { byte, fds: [listener, ...more] } = received;
+    for (const fd of more) fd.close();
+    if (byte !== ASKS) return null;
+    // EMFILE here, and it may be asking already.
+    if (listener === undefined) throw new HostError("its listener was lost");
+    return listener;
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** Null at the end of the child, and once the socket is closed. */
+async function receive(
+  report: AsyncFd<UnixSocket>,
+): Promise<{ byte: number; fds: readonly Fd[] } | null> {
+  const into = new Uint8Array(1);
+  const received = await report.next((socket) => socket.receive(into));
+  if (received === null || received.length === 0) return null;
+  return { byte: into[0]!, fds: received.fds };
+}
+
+/** A copy of the listener that the process holds; null while it has none. */
+function take(pid: number): Fd | null {
+  for (let number = FIRST_FD; number < MOST_FDS; number++) {
+    if (linkOf(`/proc/${pid}/fd/${number}`) !== LINK) continue;
+    using process = new Fd(
+      check("pidfd_open", libc.syscallPidfdOpen(SYS_pidfd_open, pid, 0)),
+    );
+    return new Fd(
+      check(
+        "pidfd_getfd",
+        libc.syscallPidfdGetfd(SYS_pidfd_getfd, process.fd, number, 0),
+      ),
+    );
+  }
+  return null;
+}
+
+function linkOf(path: string): string {
+  const target = new Uint8Array(PATH_MAX);
+  const length = libc.readlink(cString(path), target, target.length);
+  return cText(target.subarray(0, Math.max(length, 0)));
+}
