@@ -35,7 +35,7 @@ export async function receiveListener(
   const timer = setInterval(() => {
     try {
       taken = take(pid);
-      if (performance.now() - since > LATE_MS) {
+      if (taken === null && performance.now() - since > LATE_MS) {
         problem = new HostError("its questions cannot be heard");
       }
     } catch (error) {

@@ -1,9 +1,8 @@
 // Thread: main
 // What the kernel refuses a closed process: the listener of its seccomp filter, by which it asks, and we say no and tell.
-import { receiveListener } from "./listener_passing.ts";
+import { SysError } from "../errors.ts";
 import { AsyncFd } from "../sys/async_fd.ts";
 import type { Fd } from "../sys/fd.ts";
-import { SysError } from "../errors.ts";
 import { errno, libc } from "../sys/libc.ts";
 import { EINTR, ENOENT, POLLERR, POLLHUP, POLLIN } from "../sys/linux.ts";
 import { nextTask } from "../sys/next_task.ts";
@@ -20,6 +19,7 @@ import {
 import type { Attempts } from "./attempts.ts";
 import type { Child } from "./child.ts";
 import type { LandlockRules } from "./landlock.ts";
+import { receiveListener } from "./listener_passing.ts";
 
 /** linux/seccomp.h: struct seccomp_notif with its struct seccomp_data, and struct seccomp_notif_resp. */
 const SeccompNotif = struct({
