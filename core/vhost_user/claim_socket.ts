@@ -33,6 +33,22 @@ function isAbandoned(path: string): boolean {
   }
 }
 
+/**
+ * Bound at `path` in place of what is there, of which nobody finds nothing meanwhile: that would mean that it is given up.
+ */
+export function replaceSocket(path: string): UnixSocket {
+  const next = `${path}~`;
+  removeSocket(next);
+  const socket = UnixSocket.bindTo(next);
+  try {
+    Deno.renameSync(next, path);
+    return socket;
+  } catch (error) {
+    socket.close();
+    throw error;
+  }
+}
+
 /** Removes what `claimSocket` made, if it is still there. */
 export function removeSocket(path: string): void {
   try {

@@ -27,7 +27,7 @@ import {
   isFromDevice,
   type ToDevice,
 } from "./control.ts";
-import { removeSocket } from "./claim_socket.ts";
+import { removeSocket, replaceSocket } from "./claim_socket.ts";
 import type { DeviceProcessInit } from "./device_process.ts";
 import { type ProcessEvents, ProcessListener } from "./process_listener.ts";
 
@@ -124,8 +124,7 @@ export class DeviceSupervisor {
   async #spawn(): Promise<Child> {
     // The process makes no sockets: it gets those that it needs.
     using stack = new DisposableStack();
-    removeSocket(this.backEnd.socket);
-    const front = stack.use(UnixSocket.bindTo(this.backEnd.socket));
+    const front = stack.use(replaceSocket(this.backEnd.socket));
     const [ours, theirs] = UnixSocket.pair();
     stack.use(theirs);
     // Until somebody listens to it.
