@@ -20,13 +20,18 @@ const POWER = {
   panic: "the guest's kernel panicked",
 } as const;
 
+export interface LocalVm extends VmBackend {
+  /** Resolves when the threads of its devices have loaded their code, or failed to. */
+  readonly loaded: Promise<unknown>;
+}
+
 /** It needs no walls: it is behind them, or wants none. */
 interface LocalStarter extends VmStarter {
   start(
     config: VmConfig,
     emit: EmitVmEvent,
     options: StartOptions,
-  ): Promise<VmBackend>;
+  ): Promise<LocalVm>;
 }
 
 /** A VM in this process; vCPU 0's thread starts up at once. `connectTo` is for a process that may make no sockets. */
@@ -45,7 +50,7 @@ async function start(
   emit: EmitVmEvent,
   options: StartOptions,
   connectTo: ConnectTo | undefined,
-): Promise<VmBackend> {
+): Promise<LocalVm> {
   const image = await openBoot(config.boot, options);
   // The guest may end while the machine is still being assembled.
   const assembled = Promise.withResolvers<Machine>();
@@ -74,20 +79,23 @@ async function start(
       connectTo,
     );
     assembled.resolve(machine);
-    return backendOf(machine, end);
+    return backendOf(config, machine, end);
   } finally {
     closeBoot(image);
   }
 }
 
 function backendOf(
+  { devices }: VmConfig,
   machine: Machine,
   end: (exit: VmExit) => Promise<void>,
-): VmBackend {
+): LocalVm {
   const { hosts } = machine.devices;
+  const own = hosts.filter((_, index) => devices[index]!.backEnd === undefined);
   const host = (name: string) => hosts.find((host) => host.name === name);
   return {
     serial: machine.serial,
+    loaded: Promise.all(own.map(({ declared }) => declared)),
     port: (device) => host(device)?.port,
     statistics: () => Promise.resolve(machine.statistics),
     pause: () => machine.pause(),

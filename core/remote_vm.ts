@@ -49,8 +49,8 @@ export function remoteStarter(sandbox: SandboxLevel): VmStarter {
       const { trace = [] } = options;
       const message = { type: "start", config: prepared, trace } as const;
       const vm = new VmLink(child, message, emit, stack.move());
+      loaded.resolve(vm.loaded);
       await vm.start(message);
-      loaded.resolve();
       fillEmitCache();
       return vm;
     },

@@ -37,6 +37,7 @@ export class VmLink implements VmBackend {
   readonly #output: ByteChannel;
   readonly #calls = new Map<number, PromiseWithResolvers<unknown>>();
   readonly #ready = Promise.withResolvers<void>();
+  readonly #loaded = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<void>();
   #exit: VmExit | null = null;
   readonly #filter: VmFilter;
@@ -74,6 +75,11 @@ export class VmLink implements VmBackend {
       writable,
     };
     this.#listen();
+  }
+
+  /** Resolves when its process has loaded all of its code. */
+  get loaded(): Promise<void> {
+    return this.#loaded.promise;
   }
 
   /** Resolves when the machine runs; throws what kept it from that. */
@@ -135,6 +141,8 @@ export class VmLink implements VmBackend {
     switch (message.type) {
       case "ready":
         return this.#ready.resolve();
+      case "loaded":
+        return this.#loaded.resolve();
       case "failed":
         return this.#ready.reject(errorOf(message.error));
       case "event":

@@ -30,6 +30,8 @@ export type ToVm =
 /** VM → owner. */
 export type FromVm =
   | { readonly type: "ready" }
+  /** All threads have loaded their code: from now on it names no files, but for a device that is loaded anew. */
+  | { readonly type: "loaded" }
   | { readonly type: "failed"; readonly error: PlainError }
   | {
     readonly type: "event";
@@ -121,6 +123,7 @@ export function isFromVm(message: unknown): message is FromVm {
   if (!isObject(message)) return false;
   switch (message.type) {
     case "ready":
+    case "loaded":
       return true;
     case "failed":
       return hasTexts(message.error, "name", "message", "place");

@@ -56,7 +56,9 @@ async function leave(exit: VmExit): Promise<void> {
 
 async function start({ config, trace }: ToVm & { type: "start" }) {
   try {
-    vm = await starter.start(config, emit, { trace });
+    const local = await starter.start(config, emit, { trace });
+    vm = local;
+    local.loaded.then(() => send({ type: "loaded" }));
     for (const { name } of config.devices) relay(name);
     serialDone = pumpSerial(vm);
     await send({ type: "ready" });

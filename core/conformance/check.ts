@@ -49,7 +49,7 @@ export interface Refusal {
 /** What Deno refused, by the words of its error in a check's detail. */
 export function refusalIn(detail: string): Refusal | null {
   const found =
-    /Requires (read|write|net|env|run|import) access(?: to "(.*?)"(?=[,;.]|$))?/m
+    /Requires (read|write|net|env|run|import) access(?: to "(.*?)"(?=[,;.]| at |$))?/m
       .exec(detail);
   if (found === null) return null;
   const [, permission, value = null] = found;

@@ -37,6 +37,8 @@ const FAMILIES: Readonly<Record<number, string>> = {
   38: "AF_ALG",
   40: "AF_VSOCK",
 };
+/** Beyond is told as it is. */
+const LONGEST_PATH = 1024;
 const AT_FDCWD = -100;
 const O_ACCMODE = 3;
 
@@ -188,6 +190,8 @@ function locate(
 ): string | null {
   const text = readMemoryText(tid, args[path]!);
   if (text === null || text === "") return null;
+  // To follow it would take us long.
+  if (text.length > LONGEST_PATH) return text;
   const base = dir === undefined || (args[dir]! | 0) === AT_FDCWD
     ? `/proc/${pid}/cwd`
     : `/proc/${pid}/fd/${args[dir]! | 0}`;

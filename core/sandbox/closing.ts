@@ -1,8 +1,10 @@
 // Thread: main
 // The last steps of closing a process, which it takes itself, first of all: what it inherited is its own, and seccomp, as
 // who started it says.
+import { SysError } from "../errors.ts";
+import type { Fd } from "../sys/fd.ts";
 import { cString, libc } from "../sys/libc.ts";
-import { F_SETFD, FD_CLOEXEC } from "../sys/linux.ts";
+import { ECONNRESET, EPIPE, F_SETFD, FD_CLOEXEC } from "../sys/linux.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import { installAskingSeccomp, installSeccomp } from "./seccomp.ts";
 import type { SeccompOptions } from "./seccomp_filter.ts";
@@ -52,7 +54,18 @@ export function closeProcess(): void {
   // From here on another thread may wait for an answer, and this one for that thread: the owner does not wait for long.
   using listener = installAskingSeccomp(options);
   // Nobody in this process may answer what it is asked itself.
-  if (listener !== null) return socket.send(Uint8Array.of(ASKS), [listener]);
+  if (listener !== null) return passOn(socket, listener);
   socket.send(Uint8Array.of(ASKS_NOBODY));
   installSeccomp(options);
+}
+
+function passOn(socket: UnixSocket, listener: Fd): void {
+  try {
+    socket.send(Uint8Array.of(ASKS), [listener]);
+  } catch (error) {
+    // It was taken, since that took so long. Where the owner has ended, nobody says yes.
+    const isTaken = error instanceof SysError &&
+      (error.errno === EPIPE || error.errno === ECONNRESET);
+    if (!isTaken) throw error;
+  }
 }

@@ -44,7 +44,7 @@ const SECCOMP_IOCTL_NOTIF_ID_VALID = 0x40082102;
 const SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1;
 
 /** In a second; what comes above is answered without a look at it. */
-const MAX_LOOKS = 100;
+const MAX_LOOKS = 500;
 
 const TOO_MANY =
   `tried over ${MAX_LOOKS} things in a second, not all of which are told`;

@@ -70,6 +70,7 @@ export const SCHED_IDLE = 5;
 export const ENOENT = 2;
 export const EINTR = 4;
 export const EAGAIN = 11;
+export const EPIPE = 32;
 export const ECONNRESET = 104;
 
 // linux/socket.h, linux/net.h, asm-generic/socket.h

@@ -37,7 +37,12 @@ Deno.test("explain prints a section of the specification", async () => {
 Deno.test("explain plugin lists the parts of the API with a sentence each", async () => {
   const lines = (await say("plugin")).trimEnd().split("\n");
   assertMatch(lines[0]!, /^plugin.defineDevice +Declares a device$/);
-  assertEquals(lines.filter((line) => !/^plugin\.\w+ +\S/.test(line)), []);
+  // What is said goes on in its column.
+  assertEquals(
+    lines.filter((line) => !/^(plugin\.\w+ +| {25})\S/.test(line)),
+    [],
+  );
+  assertEquals(lines.filter((line) => line.length > 80), []);
   assert(lines.some((line) => line.startsWith("plugin.queues ")));
 });
 

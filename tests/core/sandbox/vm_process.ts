@@ -17,6 +17,8 @@ for await (const bytes of vm.console!.readable) {
   Deno.stdout.writeSync(bytes);
   if (attacked) continue;
   attacked = true;
+  // Its owner says when.
+  Deno.stdin.readSync(new Uint8Array(1));
   const results = attack(JSON.parse(targets!) as Targets);
   print(`${JSON.stringify(results)}\n`);
 }

@@ -8,11 +8,11 @@ import {
 import { builtInDevices } from "../../../devices/registry.ts";
 import { whyNoKvm } from "../../kvm/host.ts";
 import { withFolder } from "../../support/folder.ts";
-import type { ConfinedOptions } from "../../../core/sandbox/spawn.ts";
+import { spawnConfined } from "../../../core/sandbox/spawn.ts";
+import type { Targets } from "./attacks.ts";
 import { CLOSED } from "../../../core/sandbox/seccomp_filter.ts";
-import { NOTHING } from "../../../core/manifest/built_in.ts";
 import { assertTold, withTargets } from "./targets.ts";
-import { beside, here, runChild, sandboxTest } from "./host.ts";
+import { beside, here, sandboxTest } from "./host.ts";
 
 const GUEST = new URL("../../guests/hello/", import.meta.url);
 
@@ -30,30 +30,53 @@ const kvmTest = (name: string, test: () => Promise<void>) =>
     ? sandboxTest(name, test)
     : Deno.test.ignore(`${name} (skipped: ${whyNoKvm()})`, test);
 
-/** Runs the guest in a process that has what its manifest grants; with targets, that attacks them. */
+/**
+ * Runs the guest in a process that has what its manifest grants. With targets it is taken over once it has loaded, and
+ * its owner is told of `attempts`.
+ */
 async function runGuest(
   folder: string,
-  args: readonly string[],
-  audit?: ConfinedOptions["audit"],
+  targets?: Targets,
+  attempts: string[] = [],
 ) {
   const manifest = await copyGuest(folder);
   const config = loadManifest(manifest, builtInDevices);
   const allowed = vmPermissions(config, { manifest, cache: undefined });
-  return await runChild({
+  const loaded = Promise.withResolvers<void>();
+  await using child = await spawnConfined({
     sandbox: "strict",
     entry: beside("vm_process.ts"),
-    args: [JSON.stringify(config), ...args],
+    args: [JSON.stringify(config), ...targets ? [JSON.stringify(targets)] : []],
     permissions: denoFlags(allowed),
     landlock: { ...vmRules(allowed), read: [...allowed.read, here] },
     seccomp: { ...CLOSED, paths: true },
-    stdin: "null",
-    ...audit === undefined ? {} : { audit },
+    audit: {
+      granted: { ...allowed, read: [...allowed.read, here] },
+      loaded: loaded.promise,
+      onRefused: (attempt) => attempts.push(attempt),
+    },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
   });
+  const stderr = new Response(child.stderr).text();
+  const input = child.stdin!.getWriter();
+  let stdout = "";
+  for await (const text of child.stdout!.pipeThrough(new TextDecoderStream())) {
+    if (stdout === "") {
+      loaded.resolve();
+      await loaded.promise;
+      await input.write(new Uint8Array(1));
+    }
+    stdout += text;
+  }
+  const { code } = await child.status;
+  return { stdout, stderr: await stderr, code };
 }
 
 kvmTest("A VM runs in a strict process, with all three devices", async () => {
   await withFolder(async (folder) => {
-    const { stdout, stderr, code } = await runGuest(folder, []);
+    const { stdout, stderr, code } = await runGuest(folder);
     assertEquals({ code, stderr }, { code: 0, stderr: "" });
     assert(stdout.includes("sector 2047 written and verified"), stdout);
     assert(stdout.endsWith("Goodbye\npoweroff"), stdout);
@@ -68,11 +91,8 @@ kvmTest(
         const attempts: string[] = [];
         const { stdout, stderr, code } = await runGuest(
           folder,
-          [JSON.stringify(targets)],
-          {
-            granted: NOTHING,
-            onRefused: (attempt) => attempts.push(attempt),
-          },
+          targets,
+          attempts,
         );
         assertEquals({ code, stderr }, { code: 0, stderr: "" });
         const results = JSON.parse(/^\{.*\}$/m.exec(stdout)![0]);
