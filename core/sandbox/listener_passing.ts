@@ -1,10 +1,10 @@
 // Thread: main
 // How the listener of a child's seccomp filter comes to its owner: passed on by the child, or taken from it.
-import { HostError } from "../errors.ts";
+import { HostError, SysError } from "../errors.ts";
 import { AsyncFd } from "../sys/async_fd.ts";
 import { Fd } from "../sys/fd.ts";
 import { check, cString, cText, libc } from "../sys/libc.ts";
-import { PATH_MAX } from "../sys/linux.ts";
+import { EBADF, ESRCH, PATH_MAX } from "../sys/linux.ts";
 import type { UnixSocket } from "../sys/unix_socket.ts";
 import { ASKS, FIRST_FD } from "./closing.ts";
 
@@ -14,7 +14,7 @@ const SYS_pidfd_getfd = 438;
  * The child's main thread may wait for a thread of V8's, which waits for an answer already: then it does not come to
  * passing the listener on. How often that is looked for, and until when.
  */
-const LOOK_MS = 20;
+const LOOK_MS = 50;
 const LATE_MS = 5000;
 const LINK = "anon_inode:seccomp notify";
 /** More than a process has open by then. */
@@ -41,7 +41,9 @@ export async function receiveListener(
     } catch (error) {
       problem = error;
     }
-    if (taken !== null || problem !== null) report.close();
+    if (taken === null && problem === null) return;
+    clearInterval(timer);
+    report.close();
   }, LOOK_MS);
   try {
     const received = await receive(report);
@@ -72,6 +74,19 @@ async function receive(
 function take(pid: number): Fd | null {
   for (let number = FIRST_FD; number < MOST_FDS; number++) {
     if (linkOf(`/proc/${pid}/fd/${number}`) !== LINK) continue;
+    const copy = copyOf(pid, number);
+    if (copy === null || linkOf(`/proc/self/fd/${copy.fd}`) === LINK) {
+      return copy;
+    }
+    // It was passed on in this moment, and the number is another's.
+    copy.close();
+  }
+  return null;
+}
+
+/** Null where it is closed by now, or the process has ended. */
+function copyOf(pid: number, number: number): Fd | null {
+  try {
     using process = new Fd(
       check("pidfd_open", libc.syscallPidfdOpen(SYS_pidfd_open, pid, 0)),
     );
@@ -81,8 +96,12 @@ function take(pid: number): Fd | null {
         libc.syscallPidfdGetfd(SYS_pidfd_getfd, process.fd, number, 0),
       ),
     );
+  } catch (error) {
+    const isGone = error instanceof SysError &&
+      (error.errno === EBADF || error.errno === ESRCH);
+    if (isGone) return null;
+    throw error;
   }
-  return null;
 }
 
 function linkOf(path: string): string {

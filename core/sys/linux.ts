@@ -68,7 +68,9 @@ export const SCHED_IDLE = 5;
 
 // asm-generic/errno-base.h, asm-generic/errno.h
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
+export const EBADF = 9;
 export const EAGAIN = 11;
 export const EPIPE = 32;
 export const ECONNRESET = 104;
