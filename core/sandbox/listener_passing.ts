@@ -12,10 +12,10 @@ const SYS_pidfd_open = 434;
 const SYS_pidfd_getfd = 438;
 /**
  * The child's main thread may wait for a thread of V8's, which waits for an answer already: then it does not come to
- * passing the listener on. How often that is looked for, and until when.
+ * passing the listener on. How often that is looked for, and how many times: this thread may have been busy meanwhile.
  */
 const LOOK_MS = 50;
-const LATE_MS = 5000;
+const MOST_LOOKS = 100;
 const LINK = "anon_inode:seccomp notify";
 /** More than a process has open by then. */
 const MOST_FDS = 256;
@@ -31,11 +31,11 @@ export async function receiveListener(
   if (await receive(report) === null) return null;
   let taken: Fd | null = null;
   let problem: unknown = null;
-  const since = performance.now();
+  let looks = 0;
   const timer = setInterval(() => {
     try {
       taken = take(pid);
-      if (taken === null && performance.now() - since > LATE_MS) {
+      if (taken === null && ++looks > MOST_LOOKS) {
         problem = new HostError("its questions cannot be heard");
       }
     } catch (error) {
