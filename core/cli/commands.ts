@@ -51,7 +51,11 @@ export function topicOf(words: readonly string[]): string | undefined {
   const named = words[0] === "help" ? words.slice(1) : words;
   if (named.length === 0) return undefined;
   if (named[0] === FAMILY && named.length === 1) return FAMILY;
-  return splitCommand(named).name;
+  const { name, operands: [extra] } = splitCommand(named);
+  if (words[0] === "help" && extra !== undefined) {
+    throw new UsageError(`help takes one command; remove ${quote(extra)}`);
+  }
+  return name;
 }
 
 /** The command with this name, or those of a family. */

@@ -120,6 +120,7 @@ const GOOD: readonly (readonly [string, CliArgs])[] = [
 ];
 
 const BAD: readonly (readonly [string, string])[] = [
+  ["help plugin test x", 'help takes one command; remove "x"'],
   ["help chekc", 'Unknown command "chekc"; did you mean check?'],
   [
     "plugin tset --help",
