@@ -13,7 +13,8 @@ export type SandboxLevel = "off" | "deno" | "strict";
 export interface WallOptions {
   /**
    * How far the VM is closed off. `strict`, the default: a process of its own with the rights that the manifest needs,
-   * by Deno's permissions and by the kernel's. `deno`: by Deno's permissions only, which bind nothing that has FFI.
+   * by Deno's permissions and by the kernel's; it asks this process before it opens files, whose event loop must therefore
+   * not be kept busy for long. `deno`: by Deno's permissions only, which bind nothing that has FFI.
    * `off`: in this process; it starts faster, and whoever breaks out of a device or of the VMM has this process' rights.
    */
   readonly sandbox?: SandboxLevel;
