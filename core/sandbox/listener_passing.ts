@@ -39,7 +39,8 @@ export async function receiveListener(
         problem = new HostError("its questions cannot be heard");
       }
     } catch (error) {
-      problem = error;
+      // Where it may not be taken, it still may come.
+      if (++looks > MOST_LOOKS) problem = error;
     }
     if (taken === null && problem === null) return;
     clearInterval(timer);
