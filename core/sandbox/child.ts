@@ -1,6 +1,7 @@
 // Thread: main
 // A process that we started: its end, its streams, and an end for it when this process ends, however that happens.
 import { check, libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import {
   F_DUPFD_CLOEXEC,
   F_SETFL,
@@ -46,7 +47,9 @@ function reap(): void {
   // Where somebody else has asked for it first, all that is known is that it has ended.
   const status = new Int32Array([1 << 8]);
   for (const [pid, resolve] of running) {
-    if (libc.waitpid(pid, new Uint8Array(status.buffer), WNOHANG) === 0) {
+    if (
+      processLibc.waitpid(pid, new Uint8Array(status.buffer), WNOHANG) === 0
+    ) {
       continue;
     }
     running.delete(pid);
@@ -66,7 +69,7 @@ function parseStatus(status: number): ChildStatus {
 
 /** Signals a child that watchChild() watches; one that has ended gets nothing. */
 function signalChild(pid: number, signal: number): void {
-  if (running.has(pid)) libc.kill(pid, signal);
+  if (running.has(pid)) processLibc.kill(pid, signal);
 }
 
 /** A pipe; both ends are closed on exec. */

@@ -4,6 +4,7 @@
 import { SysError } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
 import { cString, libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { ECONNRESET, EPIPE, F_SETFD, FD_CLOEXEC } from "../sys/linux.ts";
 import { UnixSocket } from "../sys/unix_socket.ts";
 import { installAskingSeccomp, installSeccomp } from "./seccomp.ts";
@@ -43,7 +44,7 @@ export function closeProcess(): void {
     libc.fcntl(fd, F_SETFD, FD_CLOEXEC); // EBADF where there is none
   }
   // Deno has it open; another deno would not find it.
-  libc.unsetenv(cString(AUDIT_VARIABLE));
+  processLibc.unsetenv(cString(AUDIT_VARIABLE));
   const pointer = libc.getenv(cString(VARIABLE));
   if (pointer === null) return;
   const text = Deno.UnsafePointerView.getCString(pointer);

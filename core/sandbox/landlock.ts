@@ -1,6 +1,7 @@
 // Thread: any
 // Landlock: takes files, TCP ports, signals and abstract sockets away from the calling thread and what it starts.
 import { check, cString, errno, libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { O_CLOEXEC, O_PATH } from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 import * as abi from "./landlock_abi.ts";
@@ -44,7 +45,7 @@ const ACCESS = {
 
 /** The version of Landlock's ABI; 0 where the kernel has none or does not use it. */
 export function landlockAbi(): number {
-  const version = libc.syscallLandlockCreateRuleset(
+  const version = processLibc.syscallLandlockCreateRuleset(
     abi.SYS_landlock_create_ruleset,
     null,
     0,
@@ -82,7 +83,7 @@ export function restrictThread(rules: LandlockRules): string[] {
   );
   check(
     "landlock_restrict_self",
-    libc.syscallLandlockRestrictSelf(
+    processLibc.syscallLandlockRestrictSelf(
       abi.SYS_landlock_restrict_self,
       ruleset.fd,
       0,
@@ -108,7 +109,7 @@ function createRuleset(handled: Handled): Fd {
   const attr = Object.assign(new abi.LandlockRulesetAttr(), handled);
   return new Fd(check(
     "landlock_create_ruleset",
-    libc.syscallLandlockCreateRuleset(
+    processLibc.syscallLandlockCreateRuleset(
       abi.SYS_landlock_create_ruleset,
       attr.bytes,
       attr.bytes.length,
@@ -156,7 +157,7 @@ function addRule(
 ): void {
   check(
     `landlock_add_rule ${what}`,
-    libc.syscallLandlockAddRule(
+    processLibc.syscallLandlockAddRule(
       abi.SYS_landlock_add_rule,
       ruleset.fd,
       type,

@@ -4,6 +4,7 @@ import { HostError, SysError } from "../errors.ts";
 import { AsyncFd } from "../sys/async_fd.ts";
 import { Fd } from "../sys/fd.ts";
 import { check, cString, cText, libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { EBADF, ESRCH, PATH_MAX } from "../sys/linux.ts";
 import type { UnixSocket } from "../sys/unix_socket.ts";
 import { ASKS, FIRST_FD } from "./closing.ts";
@@ -89,12 +90,12 @@ function take(pid: number): Fd | null {
 function copyOf(pid: number, number: number): Fd | null {
   try {
     using process = new Fd(
-      check("pidfd_open", libc.syscallPidfdOpen(SYS_pidfd_open, pid, 0)),
+      check("pidfd_open", processLibc.syscallPidfdOpen(SYS_pidfd_open, pid, 0)),
     );
     return new Fd(
       check(
         "pidfd_getfd",
-        libc.syscallPidfdGetfd(SYS_pidfd_getfd, process.fd, number, 0),
+        processLibc.syscallPidfdGetfd(SYS_pidfd_getfd, process.fd, number, 0),
       ),
     );
   } catch (error) {

@@ -2,6 +2,7 @@
 // Starts a program with posix_spawn: the child inherits what the calling thread is confined to, and only the fds named.
 import { SysError } from "../errors.ts";
 import { check, cString, libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { F_DUPFD_CLOEXEC } from "../sys/linux.ts";
 import { Fd } from "../sys/fd.ts";
 
@@ -36,7 +37,7 @@ export function posixSpawn(options: SpawnOptions): number {
     Object.entries(env).map(([name, value]) => `${name}=${value}`),
   );
   const pid = new Int32Array(1);
-  const errno = libc.posix_spawn(
+  const errno = processLibc.posix_spawn(
     new Uint8Array(pid.buffer),
     cString(path),
     actions,
@@ -53,8 +54,8 @@ function fileActions(
   stack: DisposableStack,
 ): Uint8Array<ArrayBuffer> {
   const actions = new Uint8Array(FILE_ACTIONS_SIZE);
-  libc.posix_spawn_file_actions_init(actions);
-  stack.defer(() => libc.posix_spawn_file_actions_destroy(actions));
+  processLibc.posix_spawn_file_actions_init(actions);
+  stack.defer(() => processLibc.posix_spawn_file_actions_destroy(actions));
   for (const [target, fd] of fds.entries()) {
     // From a number that is no target, so that no source is overwritten before its turn.
     const copy = stack.use(
@@ -62,9 +63,9 @@ function fileActions(
         check(`dup fd ${fd}`, libc.fcntl(fd, F_DUPFD_CLOEXEC, fds.length)),
       ),
     );
-    libc.posix_spawn_file_actions_adddup2(actions, copy.fd, target);
+    processLibc.posix_spawn_file_actions_adddup2(actions, copy.fd, target);
   }
-  libc.posix_spawn_file_actions_addclosefrom_np(actions, fds.length);
+  processLibc.posix_spawn_file_actions_addclosefrom_np(actions, fds.length);
   return actions;
 }
 
@@ -74,14 +75,14 @@ function attributes(
   stack: DisposableStack,
 ): Uint8Array<ArrayBuffer> {
   const attr = new Uint8Array(ATTR_SIZE);
-  libc.posix_spawnattr_init(attr);
-  stack.defer(() => libc.posix_spawnattr_destroy(attr));
-  libc.posix_spawnattr_setsigmask(attr, new Uint8Array(SIGSET_SIZE));
-  libc.posix_spawnattr_setsigdefault(
+  processLibc.posix_spawnattr_init(attr);
+  stack.defer(() => processLibc.posix_spawnattr_destroy(attr));
+  processLibc.posix_spawnattr_setsigmask(attr, new Uint8Array(SIGSET_SIZE));
+  processLibc.posix_spawnattr_setsigdefault(
     attr,
     new Uint8Array(SIGSET_SIZE).fill(0xff),
   );
-  libc.posix_spawnattr_setflags(
+  processLibc.posix_spawnattr_setflags(
     attr,
     POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
       (session ? POSIX_SPAWN_SETSID : 0),

@@ -1,6 +1,7 @@
 // Thread: any
 // no_new_privs, and root's capabilities, or root itself, taken from the calling thread and what it starts.
-import { check, libc } from "../sys/libc.ts";
+import { check } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import type { User } from "./user.ts";
 
 const PR_SET_NO_NEW_PRIVS = 38;
@@ -23,7 +24,7 @@ const CAP_SETPCAP = 8;
 export function setNoNewPrivs(): void {
   check(
     "prctl PR_SET_NO_NEW_PRIVS",
-    libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+    processLibc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
   );
 }
 
@@ -35,10 +36,10 @@ export function becomeUser({ uid, gid, groups }: User): void {
   const list = new Uint8Array(Uint32Array.from(groups).buffer);
   check(
     "setgroups",
-    libc.syscallSetgroups(SYS_setgroups, groups.length, list),
+    processLibc.syscallSetgroups(SYS_setgroups, groups.length, list),
   );
-  check("setresgid", libc.syscallSetresid(SYS_setresgid, gid, gid, gid));
-  check("setresuid", libc.syscallSetresid(SYS_setresuid, uid, uid, uid));
+  check("setresgid", processLibc.syscallSetresid(SYS_setresgid, gid, gid, gid));
+  check("setresuid", processLibc.syscallSetresid(SYS_setresuid, uid, uid, uid));
 }
 
 /** Takes every capability but those in `keep` from the calling thread; a user who has none loses none. */
@@ -49,12 +50,12 @@ export function dropCapabilities(keep: readonly number[]): void {
   );
   const sets = new Uint32Array(6);
   const data = new Uint8Array(sets.buffer);
-  check("capget", libc.capget(header, data));
+  check("capget", processLibc.capget(header, data));
   const has = (set: number, capability: number) =>
     (sets[set + 3 * (capability >> 5)]! & (1 << (capability & 31))) !== 0;
   // exec gives root all of the bounding set again, so that has to go first.
   if (has(0, CAP_SETPCAP)) dropBounding(keep);
-  libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  processLibc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   const kept = new Uint32Array(2);
   for (const capability of keep) {
     kept[capability >> 5]! |= 1 << (capability & 31);
@@ -64,17 +65,17 @@ export function dropCapabilities(keep: readonly number[]): void {
     sets[3 * word + 1]! &= mask;
     sets[3 * word + 2] = 0;
   }
-  check("capset", libc.capset(header, data));
+  check("capset", processLibc.capset(header, data));
 }
 
 function dropBounding(keep: readonly number[]): void {
   for (let capability = 0; capability < CAPABILITIES; capability++) {
     // -1: this kernel has no more.
-    if (libc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0) return;
+    if (processLibc.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) < 0) return;
     if (keep.includes(capability)) continue;
     check(
       "prctl PR_CAPBSET_DROP",
-      libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0),
+      processLibc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0),
     );
   }
 }

@@ -1,7 +1,8 @@
 // Thread: any
 // Resource limits of a process, set from outside. RLIMIT_AS is none of them, since V8 reserves 50 GB of addresses that
 // it never uses; nor RLIMIT_NPROC, which counts all processes of the user and spares root.
-import { check, libc } from "../sys/libc.ts";
+import { check } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { setU64 } from "../sys/struct.ts";
 
 const RLIMIT_DATA = 2;
@@ -56,12 +57,12 @@ function setLimit(
     BigInt(wanted) < hard ? wanted : Number(hard);
   setU64(view, 0, atMost(value));
   setU64(view, 8, atMost(value + spare));
-  check(`prlimit ${name}`, libc.prlimit(pid, resource, limit, null));
+  check(`prlimit ${name}`, processLibc.prlimit(pid, resource, limit, null));
 }
 
 function readLimit(pid: number, name: string, resource: number) {
   const limit = new Uint8Array(16);
-  check(`prlimit ${name}`, libc.prlimit(pid, resource, null, limit));
+  check(`prlimit ${name}`, processLibc.prlimit(pid, resource, null, limit));
   return { limit, view: new DataView(limit.buffer) };
 }
 
@@ -73,10 +74,13 @@ export function withSpareMemory<T>(work: () => T): T {
   const { limit, view } = readLimit(0, "RLIMIT_DATA", RLIMIT_DATA);
   const before = limit.slice();
   view.setBigUint64(0, view.getBigUint64(8, true), true);
-  check("prlimit RLIMIT_DATA", libc.prlimit(0, RLIMIT_DATA, limit, null));
+  check(
+    "prlimit RLIMIT_DATA",
+    processLibc.prlimit(0, RLIMIT_DATA, limit, null),
+  );
   try {
     return work();
   } finally {
-    libc.prlimit(0, RLIMIT_DATA, before, null);
+    processLibc.prlimit(0, RLIMIT_DATA, before, null);
   }
 }

@@ -3,6 +3,7 @@
 import { SysError } from "../errors.ts";
 import { Fd } from "../sys/fd.ts";
 import { check, libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { struct } from "../sys/struct.ts";
 import { assemble, type Block, SECCOMP_RET_ALLOW } from "./bpf.ts";
 import { setNoNewPrivs } from "./privileges.ts";
@@ -23,7 +24,7 @@ const SockFprog = struct({ len: "u16", filter: "u64" });
 /** True where the kernel has seccomp filters. */
 export function hasSeccomp(): boolean {
   const action = new Uint8Array(Uint32Array.of(SECCOMP_RET_ALLOW).buffer);
-  return libc.syscallSeccomp(
+  return processLibc.syscallSeccomp(
     CHECKED_SYSCALLS.seccomp,
     SECCOMP_GET_ACTION_AVAIL,
     0,
@@ -76,7 +77,7 @@ function install(block: Block, flags: number): number {
   );
   return check(
     "seccomp SECCOMP_SET_MODE_FILTER",
-    libc.syscallSeccomp(
+    processLibc.syscallSeccomp(
       CHECKED_SYSCALLS.seccomp,
       SECCOMP_SET_MODE_FILTER,
       flags,

@@ -3,7 +3,7 @@
 import { HostError, SysError } from "../errors.ts";
 import { readableOf, writableOf } from "../sys/fd_stream.ts";
 import { type Fd, writeText } from "../sys/fd.ts";
-import { libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { SIGKILL } from "../sys/linux.ts";
 import { auditVariable } from "./audit.ts";
 import { Child, tieToUs, watchChild } from "./child.ts";
@@ -74,7 +74,7 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
     options.cgroup?.add(pid);
     if (options.isExpendable) writeText(`/proc/${pid}/oom_score_adj`, "1000");
   } catch (error) {
-    libc.kill(pid, SIGKILL);
+    processLibc.kill(pid, SIGKILL);
     await watchChild(pid);
     throw error;
   }

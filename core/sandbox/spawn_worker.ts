@@ -1,7 +1,8 @@
 // Thread: any
 // A thread that confines itself, starts one process, which inherits that, and ends: the process it is in stays free.
 import { HostError, SysError } from "../errors.ts";
-import { cString, errno, libc } from "../sys/libc.ts";
+import { cString, errno } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 import { ENOENT, SIGKILL } from "../sys/linux.ts";
 import { workerScope } from "../sys/worker_scope.ts";
 import { type LandlockRules, restrictThread } from "./landlock.ts";
@@ -62,8 +63,8 @@ function refuseClosed({ name }: User, rules: LandlockRules): void {
 
 /** What is not there needs no right; it may be hidden from the user, though. */
 function mayNot(path: string, mode: number): boolean {
-  if (libc.access(cString(path), mode) === 0) return false;
-  return !(libc.access(cString(path), F_OK) !== 0 && errno() === ENOENT);
+  if (processLibc.access(cString(path), mode) === 0) return false;
+  return !(processLibc.access(cString(path), F_OK) !== 0 && errno() === ENOENT);
 }
 
 function spawn(options: ConfinedSpawn): Spawned {
@@ -81,7 +82,7 @@ function spawn(options: ConfinedSpawn): Spawned {
     try {
       limitProcess(pid, options.memory);
     } catch (error) {
-      libc.kill(pid, SIGKILL);
+      processLibc.kill(pid, SIGKILL);
       throw error;
     }
     return { pid, missing };

@@ -3,6 +3,7 @@
 import { ManifestError } from "../errors.ts";
 import type { Fd } from "../sys/fd.ts";
 import { check, cString, libc } from "../sys/libc.ts";
+import { processLibc } from "../sys/process_libc.ts";
 
 export interface User {
   readonly name: string;
@@ -25,7 +26,7 @@ export function findUser(name: string): User {
       `only root can run a machine as ${name}; leave it out`,
     );
   }
-  const entry = libc.getpwnam(cString(name));
+  const entry = processLibc.getpwnam(cString(name));
   if (entry === null) {
     throw new ManifestError(
       "user",
@@ -41,7 +42,7 @@ export function findUser(name: string): User {
   }
   const groups = new Uint32Array(MAX_GROUPS);
   const count = Uint32Array.of(MAX_GROUPS);
-  const result = libc.getgrouplist(
+  const result = processLibc.getgrouplist(
     cString(name),
     gid,
     new Uint8Array(groups.buffer),
@@ -55,7 +56,7 @@ export function findUser(name: string): User {
 
 /** Gives the user what was made for the machine and is open. */
 export function giveTo({ uid, gid }: User, { fd }: Fd): void {
-  check("fchown", libc.fchown(fd, uid, gid));
+  check("fchown", processLibc.fchown(fd, uid, gid));
 }
 
 /** Lets the user read a folder of ours and the files that are in it by now; it stays ours to change. */

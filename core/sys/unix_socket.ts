@@ -3,6 +3,7 @@
 import { SysError } from "../errors.ts";
 import { Fd } from "./fd.ts";
 import { check, errno, libc } from "./libc.ts";
+import { socketLibc } from "./socket_libc.ts";
 import {
   AF_UNIX,
   EAGAIN,
@@ -90,12 +91,16 @@ class Message {
     fds.forEach((each, i) => this.#fds[i] = each.fd);
     // Control messages are padded to eight bytes (CMSG_SPACE).
     const header = this.#point(bytes, Math.ceil(length / 8) * 8);
-    return libc.sendmsg(fd, header, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return socketLibc.sendmsg(fd, header, MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
   receive(fd: number, into: Uint8Array<ArrayBuffer>): Received | number {
     const header = this.#point(into, this.#control.length);
-    const length = libc.recvmsg(fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    const length = socketLibc.recvmsg(
+      fd,
+      header,
+      MSG_DONTWAIT | MSG_CMSG_CLOEXEC,
+    );
     if (length < 0) return length;
     const truncated = (this.#header.flags & MSG_CTRUNC) !== 0;
     return { length, fds: this.#takeFds(), truncated };
@@ -127,7 +132,7 @@ function sockaddr(call: string, path: string): Uint8Array<ArrayBuffer> {
 
 export class UnixSocket extends Fd {
   static #create(): UnixSocket {
-    const fd = libc.socket(AF_UNIX, SOCK_STREAM | FLAGS, 0);
+    const fd = socketLibc.socket(AF_UNIX, SOCK_STREAM | FLAGS, 0);
     return new UnixSocket(check("socket", fd));
   }
 
@@ -137,7 +142,7 @@ export class UnixSocket extends Fd {
     try {
       // What bind makes has this mode, less the umask: ours alone.
       check("fchmod", libc.fchmod(socket.fd, 0o600));
-      const result = libc[call](socket.fd, address, address.length);
+      const result = socketLibc[call](socket.fd, address, address.length);
       check(`${call} ${path}`, result);
       return socket;
     } catch (error) {
@@ -165,7 +170,7 @@ export class UnixSocket extends Fd {
 
   /** From now on connections are taken. */
   listen(): void {
-    check("listen", libc.listen(this.fd, BACKLOG));
+    check("listen", socketLibc.listen(this.fd, BACKLOG));
   }
 
   /** Two that are connected to each other. */
@@ -174,14 +179,14 @@ export class UnixSocket extends Fd {
     const bytes = new Uint8Array(fds.buffer);
     check(
       "socketpair",
-      libc.socketpair(AF_UNIX, SOCK_STREAM | FLAGS, 0, bytes),
+      socketLibc.socketpair(AF_UNIX, SOCK_STREAM | FLAGS, 0, bytes),
     );
     return [new UnixSocket(fds[0]!), new UnixSocket(fds[1]!)];
   }
 
   /** A connection that somebody asked for; null while nobody does. */
   accept(): UnixSocket | null {
-    const fd = libc.accept4(this.fd, null, null, FLAGS);
+    const fd = socketLibc.accept4(this.fd, null, null, FLAGS);
     if (fd < 0 && (errno() === EAGAIN || errno() === EINTR)) return null;
     return new UnixSocket(check("accept4", fd));
   }
@@ -210,6 +215,6 @@ export class UnixSocket extends Fd {
 
   /** Ends it for every descriptor of this socket, in whichever process. */
   shutdown(): void {
-    libc.shutdown(this.fd, SHUT_RDWR);
+    socketLibc.shutdown(this.fd, SHUT_RDWR);
   }
 }

@@ -3,7 +3,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { VhostUserError } from "../../../core/errors.ts";
 import { EventFd, type Fd, signalEventFd } from "../../../core/sys/fd.ts";
-import { libc } from "../../../core/sys/libc.ts";
+import { socketLibc } from "../../../core/sys/socket_libc.ts";
 import { waitReadable } from "../../../core/sys/readiness.ts";
 import {
   Cmsghdr,
@@ -160,7 +160,7 @@ function sendFds(socket: Fd, fd: Fd, count: number): void {
   message.iovlen = 1;
   message.control = address(control);
   message.controllen = control.length;
-  assertEquals(libc.sendmsg(socket.fd, message.bytes, 0), 12);
+  assertEquals(socketLibc.sendmsg(socket.fd, message.bytes, 0), 12);
 }
 
 Deno.test("receive() refuses more than eight descriptors, in one piece or two", () =>
