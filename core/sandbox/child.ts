@@ -82,21 +82,24 @@ export function pipe(): { readonly read: Fd; readonly write: Fd } {
 /**
  * Ties a child to this process: when that ends, however it does, the kernel closes the writing end of a pipe, and sends
  * the child SIGKILL for the reading end. Both are ours: whoever held one could undo it. PR_SET_PDEATHSIG would be the end
- * of the thread that started the child. The caller owns what is returned.
+ * of the thread that started the child. What is returned is `stack`'s too, until that is moved.
  */
-export function tieToUs(pid: number): readonly Fd[] {
-  const first = pipe();
-  const second = pipe();
+export function tieToUs(pid: number, stack: DisposableStack): readonly Fd[] {
+  const own = ({ read, write }: ReturnType<typeof pipe>) =>
+    [stack.use(read), stack.use(write)] as const;
+  const [first, end] = own(pipe());
+  const [second, otherEnd] = own(pipe());
   // At the end the kernel closes descriptors in an order that is not promised: there is a pipe for either.
-  const number = libc.fcntl(second.read.fd, F_DUPFD_CLOEXEC, second.write.fd);
-  second.read.close();
-  const reads = [first.read, new Fd(check("dup", number))];
+  const number = libc.fcntl(second.fd, F_DUPFD_CLOEXEC, otherEnd.fd);
+  const behind = stack.use(new Fd(check("dup", number)));
+  second.close();
+  const reads = [first, behind];
   for (const { fd } of reads) {
     check("fcntl F_SETOWN", libc.fcntl(fd, F_SETOWN, pid));
     check("fcntl F_SETSIG", libc.fcntl(fd, F_SETSIG, SIGKILL));
     check("fcntl F_SETFL", libc.fcntl(fd, F_SETFL, O_ASYNC));
   }
-  return [...reads, first.write, second.write];
+  return [...reads, end, otherEnd];
 }
 
 /** A started process. */

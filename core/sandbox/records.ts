@@ -53,14 +53,17 @@ export function hear(
   { record, report }: Records,
   child: Child,
   audit: Audit,
-  rules: LandlockRules,
+  rulesOf: () => LandlockRules,
 ): void {
   const { onRefused, loaded = Promise.resolve() } = audit;
   const attempts = new Attempts(onRefused);
   // They end with the process, as what that prints does.
   listenToAudit(record, audit, attempts).catch(() => {});
   if (report === null) return;
-  const untold = { ...rules, read: [...rules.read, ...DENO_TRIES] };
+  const untold = () => {
+    const rules = rulesOf();
+    return { ...rules, read: [...rules.read, ...DENO_TRIES] };
+  };
   const refusals = new Refusals(child, untold, attempts);
   loaded.then(() => refusals.lookAtPaths = true);
   refusals.answerAll(report).catch((error) => {

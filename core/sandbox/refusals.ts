@@ -53,15 +53,21 @@ export class Refusals {
   /** Whether paths are looked at: a process that loads its modules names hundreds. */
   lookAtPaths = false;
   readonly #child: Child;
-  readonly #rules: LandlockRules;
+  readonly #rulesOf: () => LandlockRules;
+  /** Made when something is looked at first: the start of a machine needs none. */
+  #rules: LandlockRules | null = null;
   readonly #attempts: Attempts;
   readonly #looks = new RateLimit(MAX_LOOKS);
   readonly #notif = new SeccompNotif();
   readonly #response = new SeccompNotifResp();
 
-  constructor(child: Child, rules: LandlockRules, attempts: Attempts) {
+  constructor(
+    child: Child,
+    rulesOf: () => LandlockRules,
+    attempts: Attempts,
+  ) {
     this.#child = child;
-    this.#rules = resolveRules(rules);
+    this.#rulesOf = rulesOf;
     this.#attempts = attempts;
   }
 
@@ -114,7 +120,7 @@ export class Refusals {
     const words = new BigUint64Array(args.slice().buffer);
     const attempt = describeAttempt(
       { pid: this.#child.pid, tid, number, args: Array.from(words, Number) },
-      this.#rules,
+      this.#rules ??= resolveRules(this.#rulesOf()),
     );
     if (attempt === null) return;
     // Else what was read may be another process's.

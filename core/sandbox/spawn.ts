@@ -70,7 +70,7 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
   const { pid, missing } = await spawn(options, fds, heard?.theirs);
   let ties: readonly Fd[];
   try {
-    ties = tieToUs(pid);
+    ties = tieToUs(pid, ours);
     options.cgroup?.add(pid);
     if (options.isExpendable) writeText(`/proc/${pid}/oom_score_adj`, "1000");
   } catch (error) {
@@ -87,7 +87,9 @@ export async function spawnConfined(options: ConfinedOptions): Promise<Child> {
     errors ? readableOf(errors) : null,
     [...ties, input],
   );
-  if (heard !== null) hear(heard.ours, child, audit!, rulesOf(options));
+  if (heard !== null) {
+    hear(heard.ours, child, audit!, () => rulesOf(options));
+  }
   return child;
 }
 
