@@ -1,7 +1,7 @@
 // Thread: main
 // A system call that a closed process waits for: what it is, in words, and whether its paths are granted.
 import { resolve } from "../manifest/paths.ts";
-import { O_CREAT, O_PATH } from "../sys/linux.ts";
+import { EPERM, O_CREAT, O_PATH } from "../sys/linux.ts";
 import { readMemory, readMemoryText } from "../sys/traced_memory.ts";
 import { realPath } from "../sys/real_path.ts";
 import { attemptOf } from "./attempts.ts";
@@ -10,7 +10,6 @@ import type { LandlockRules } from "./landlock.ts";
 import { PATH_SYSCALLS, type PathSyscall } from "./path_syscalls.ts";
 import {
   CHECKED_SYSCALLS,
-  EPERM,
   errnoOf,
   FCHMOD,
   METADATA_SYSCALLS,

@@ -1,5 +1,6 @@
 // Thread: any
 // The system calls that a closed process is refused: name, x86-64 number, why.
+import { ENOSYS, EPERM } from "../sys/linux.ts";
 
 /** One group, refused for one reason. */
 export interface Refused {
@@ -8,9 +9,6 @@ export interface Refused {
   readonly errno?: "ENOSYS";
   readonly calls: Readonly<Record<string, number>>;
 }
-
-export const EPERM = 1;
-export const ENOSYS = 38;
 
 /** What a call of this group fails with. */
 export const errnoOf = ({ errno }: Refused): number =>

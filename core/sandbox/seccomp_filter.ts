@@ -1,6 +1,13 @@
 // Thread: any
 // The seccomp filter of a closed process: which system calls it is refused, as a program for the kernel.
-import { AF_UNIX, F_SETOWN, PRIO_PROCESS, SOCK_STREAM } from "../sys/linux.ts";
+import {
+  AF_UNIX,
+  ENOSYS,
+  EPERM,
+  F_SETOWN,
+  PRIO_PROCESS,
+  SOCK_STREAM,
+} from "../sys/linux.ts";
 import {
   allow,
   and,
@@ -20,8 +27,6 @@ import { PATH_SYSCALLS } from "./path_syscalls.ts";
 import {
   CHECKED_SYSCALLS,
   CLONE3,
-  ENOSYS,
-  EPERM,
   errnoOf,
   FCHMOD,
   METADATA_SYSCALLS,

@@ -67,12 +67,14 @@ export const PRIO_PROCESS = 0;
 export const SCHED_IDLE = 5;
 
 // asm-generic/errno-base.h, asm-generic/errno.h
+export const EPERM = 1;
 export const ENOENT = 2;
 export const ESRCH = 3;
 export const EINTR = 4;
 export const EBADF = 9;
 export const EAGAIN = 11;
 export const EPIPE = 32;
+export const ENOSYS = 38;
 export const ECONNRESET = 104;
 
 // linux/socket.h, linux/net.h, asm-generic/socket.h
